@@ -1,0 +1,1 @@
+"""A simulated micro-ARPES beamline behind Channel Access, with a truth of its own."""

@@ -1,0 +1,139 @@
+"""Arguments of the IOC's program."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import math
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from microarpes.sim.channel_access import fast_event_loop, interfaces_from_environment, quiet_logs
+from microarpes.sim.fault_kinds import KINDS
+from microarpes.sim.fault_options import FORM, FaultRequest, parse_fault
+from microarpes.sim.frame_source import FrameSource
+from microarpes.sim.ioc import Beamline, Options, list_pvs
+from microarpes.sim.process_faults import remember_command
+from microarpes.sim.recording import RecordingError, open_recording
+from microarpes.sim.replay import ReplaySource
+from microarpes.sim.server import serve
+from microarpes.sim.vendors import VENDORS
+
+
+class _OneLineParser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; try --help\n")
+
+
+def _seed(value: str) -> int:
+    try:
+        seed = int(value)
+    except ValueError:
+        seed = -1
+    if not 0 <= seed < 2**63:
+        raise argparse.ArgumentTypeError(f"{value!r} is not a whole number from 0 to 2^63 - 1")
+    return seed
+
+
+def _rate(value: str) -> float:
+    try:
+        rate = float(value)
+    except ValueError:
+        rate = math.nan
+    if not 0.0 < rate <= 1e9:
+        raise argparse.ArgumentTypeError(f"{value!r} is not a rate in counts/s above 0 and up to 1e9")
+    return rate
+
+
+def _fault(option: str) -> FaultRequest:
+    try:
+        return parse_fault(option)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _OneLineParser(
+        prog="python -m microarpes.sim", description="A simulated micro-ARPES beamline behind Channel Access."
+    )
+    parser.add_argument("--prefix", default="SIM:", help="of every PV (default: %(default)s)")
+    parser.add_argument("--seed", type=_seed, default=7, help="of the sample and of all noise (default: %(default)s)")
+    parser.add_argument(
+        "--rate", type=_rate, default=2e5, help="detector counts/s with the beam on live flake (default: %(default)g)"
+    )
+    parser.add_argument(
+        "--noise",
+        choices=("frame", "pixel"),
+        default="frame",
+        help="frame: every exposure has noise of its own; pixel: the same position and region give the same frame",
+    )
+    parser.add_argument("--recording", metavar="FILE", help="serve this HDF5 recording in place of the sample")
+    parser.add_argument(
+        "--analyser",
+        choices=tuple(VENDORS),
+        default="ses",
+        help="whose driver it pretends to be (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--fault",
+        metavar="NAME=VALUE",
+        dest="faults",
+        action="append",
+        default=[],
+        type=_fault,
+        help=f"make something go wrong; may be repeated. {FORM}: the probability at each occasion, from START s after "
+        f"boot on for DURATION s (0: for ever). NAME is one of {', '.join(kind.name for kind in KINDS)}",
+    )
+    parser.add_argument("--list-pvs", action="store_true", help="print the PV names and exit")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Without the program's name.
+
+    Returns
+    -------
+    int
+        Exit status: 0 after SIGTERM, Ctrl-C or ``--list-pvs``; 2 for bad arguments; 1 when the server cannot run.
+    """
+    try:
+        arguments = _parser().parse_args(argv)
+    except SystemExit as exit_:
+        return int(exit_.code or 0)
+    if arguments.list_pvs:
+        print("\n".join(list_pvs(arguments.prefix, arguments.analyser)))  # noqa: T201 - this is the program's output
+        return 0
+    options = Options(
+        *(arguments.prefix, arguments.seed, arguments.rate, arguments.noise),
+        faults=tuple(arguments.faults),
+        analyser=arguments.analyser,
+    )
+    remember_command([sys.executable, "-m", "microarpes.sim", *(sys.argv[1:] if argv is None else argv)])
+    try:
+        source = ReplaySource(open_recording(arguments.recording)) if arguments.recording else None
+    except RecordingError as error:
+        print(f"python -m microarpes.sim: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    return run(options, source)
+
+
+def run(options: Options, source: FrameSource | None = None) -> int:
+    """Serve until told to end; return the exit status."""
+    quiet_logs()
+    try:
+        with asyncio.Runner(loop_factory=fast_event_loop()) as runner:
+            runner.run(serve(lambda: Beamline(options, source), interfaces_from_environment()))
+    except KeyboardInterrupt:
+        return 0
+    except Exception as error:  # noqa: BLE001 - the operator gets one line, not a traceback
+        port = os.environ.get("EPICS_CA_SERVER_PORT", "5064")
+        print(f"python -m microarpes.sim: cannot serve on port {port}: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
