@@ -1,0 +1,80 @@
+"""The calibration record of a run, read and checked (layout: docs/explanation/run-documents.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from microarpes.analysis.settings import check_number
+
+__all__ = ["Calibration"]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Energy calibration and instrument figures that hold from `time` on.
+
+    Attributes
+    ----------
+    time : float, s
+        Unix time the record was made.
+    ef, ef_error : tuple of float, eV kinetic
+        Fermi edge of each window and its error (one standard deviation).
+    resolution, resolution_error : float, eV
+        FWHM of the total energy resolution and its error.
+    temperature, temperature_error : float, K
+        Sample temperature and its error.
+    gain : float
+        Detector units per photoelectron.
+    """
+
+    time: float
+    ef: tuple[float, ...]
+    ef_error: tuple[float, ...]
+    resolution: float
+    resolution_error: float
+    temperature: float
+    temperature_error: float
+    gain: float
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any], n_window: int) -> Calibration:
+        """Read a record.
+
+        Parameters
+        ----------
+        record : mapping
+            ``calibration`` of a start document, or the data of an event of stream ``calibration``. ``row_shift`` is
+            the business of the detector and is not read.
+        n_window : int
+            Number of windows of the run.
+
+        Raises
+        ------
+        ValueError
+            When an entry is missing or is not what it must be.
+        """
+        missing = [key for key in ("time", "ef", "resolution", "temperature") if key not in record]
+        if missing:
+            raise ValueError(f"the calibration record lacks {', '.join(missing)}; found {sorted(record)}")
+        return cls(
+            time=check_number("time", record["time"], "s", 0.0, 1e12),
+            ef=_per_window("ef", record["ef"], n_window, 1e5),
+            ef_error=_per_window("ef_error", record.get("ef_error", [0.0] * n_window), n_window, 10.0),
+            resolution=check_number("resolution", record["resolution"], "eV", 0.0005, 0.2),
+            resolution_error=check_number("resolution_error", record.get("resolution_error", 0.0), "eV", 0.0, 0.2),
+            temperature=check_number("temperature", record["temperature"], "K", 0.5, 1000.0),
+            temperature_error=check_number("temperature_error", record.get("temperature_error", 0.0), "K", 0.0, 1000.0),
+            gain=check_number("gain", record.get("gain", 1.0), "detector units", 0.0, 1e9, open_low=True),
+        )
+
+
+def _per_window(name: str, values: Any, n_window: int, limit: float) -> tuple[float, ...]:
+    """One checked number per window."""
+    array = np.atleast_1d(np.asarray(values, dtype=np.float64))
+    if array.shape != (n_window,):
+        raise ValueError(f"{name} has shape {array.shape}; the run has {n_window} windows and needs one value each, eV")
+    return tuple(check_number(f"{name}[{i}]", value, "eV", 0.0, limit) for i, value in enumerate(array))

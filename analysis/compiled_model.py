@@ -1,0 +1,224 @@
+"""Compiled arithmetic of one EDC: line shape, resolution, expected counts, deviance, information.
+
+On an even axis all bins see the same resolution function. The fine grid is stored by phase (point ``n_phase * b + k``
+of bin b), so that for a given tap the bins read contiguous memory; the four functions that are convolved (value and
+three derivatives) are interleaved, and taps are taken four at a time. So the plain loops below vectorise without leave
+to reorder sums.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from microarpes.analysis.engine import Ints, compiled
+from microarpes.analysis.line_shape import Array
+from microarpes.analysis.norman import TINY_RATE
+from microarpes.analysis.scoring import FLOOR
+
+__all__ = [
+    "N_LOCAL",
+    "Model",
+    "deviance_of",
+    "dot",
+    "information",
+    "norman_lines",
+    "predict",
+    "predict_counts",
+    "unpack",
+]
+
+#: Parameters that one window's counts depend on: three of the shape, four of the window.
+N_LOCAL = 7
+
+
+class Model(NamedTuple):
+    """A problem as the compiled engine reads it.
+
+    Attributes
+    ----------
+    fine, fermi : ndarray, shape (n_window, n_phase * n_lattice)
+        Fine grid (meV) and Fermi function on it.
+    taps : ndarray, shape (n_phase, n_tap)
+        Resolution function over bins (meV); n_tap is a multiple of four.
+    linear : ndarray, shape (n_window, 3, n_bins)
+    n_lattice : int
+        Fine points of one phase.
+    """
+
+    fine: Array
+    fermi: Array
+    taps: Array
+    linear: Array
+    n_lattice: int
+
+
+@compiled
+def unpack(store: Array, row: Ints, n_window: int) -> Model:
+    """Find a problem in the store; `row` holds offset, n_phase, n_lattice, n_tap, n_bins."""
+    a, n_phase, n_lattice, n_tap, n_bins = row[0], row[1], row[2], row[3], row[4]
+    n_fine = n_phase * n_lattice
+    b = a + n_window * n_fine
+    c = b + n_window * n_fine
+    d = c + n_phase * n_tap
+    return Model(
+        store[a:b].reshape((n_window, n_fine)),
+        store[b:c].reshape((n_window, n_fine)),
+        store[c:d].reshape((n_phase, n_tap)),
+        store[d : d + n_window * 3 * n_bins].reshape((n_window, 3, n_bins)),
+        n_lattice,
+    )
+
+
+@compiled
+def norman_lines(fine: Array, fermi: Array, delta: float, gamma1: float, gamma0: float, eps_k: float,
+                 out: Array) -> None:  # fmt: skip
+    """Norman's spectral function and its three derivatives below the Fermi function, interleaved.
+
+    The formulas are those of `norman.norman_gradient`.
+    """
+    g0 = gamma0 + TINY_RATE
+    q = g0 * gamma1 + delta * delta
+    for i in range(fine.size):
+        u = fine[i] + eps_k
+        v = fine[i] - eps_k
+        p = u * v - q
+        r = g0 * v + gamma1 * u
+        u2 = u * u
+        scale = (1.0 / np.pi) / (p * p + r * r)
+        value = (gamma1 * u2 + g0 * q) * scale
+        twice = 2.0 * np.pi * value
+        occupied = scale * fermi[i]
+        out[4 * i] = value * fermi[i]
+        out[4 * i + 1] = (2.0 * delta * occupied) * (g0 + twice * p)
+        out[4 * i + 2] = occupied * (u2 + g0 * g0 + twice * (p * g0 - r * u))
+        out[4 * i + 3] = occupied * (q + g0 * gamma1 + twice * (p * gamma1 - r * v))
+
+
+@compiled
+def norman_line(fine: Array, fermi: Array, delta: float, gamma1: float, gamma0: float, eps_k: float,
+                out: Array) -> None:  # fmt: skip
+    """Norman's spectral function alone, below the Fermi function."""
+    g0 = gamma0 + TINY_RATE
+    q = g0 * gamma1 + delta * delta
+    for i in range(fine.size):
+        u = fine[i] + eps_k
+        v = fine[i] - eps_k
+        p = u * v - q
+        r = g0 * v + gamma1 * u
+        out[i] = (gamma1 * (u * u) + g0 * q) * ((1.0 / np.pi) / (p * p + r * r)) * fermi[i]
+
+
+@compiled
+def convolve_four(taps: Array, n_lattice: int, lines: Array, out: Array, n_bins: int) -> None:
+    """Carry four interleaved functions on the fine grid to the bins."""
+    n_phase, n_tap = taps.shape
+    n = 4 * n_bins
+    for b in range(n):
+        out[b] = 0.0
+    for phase in range(n_phase):
+        for k in range(0, n_tap, 4):
+            at = (phase * n_lattice + k) * 4
+            a = lines[at : at + n + 12]
+            t0, t1, t2, t3 = taps[phase, k], taps[phase, k + 1], taps[phase, k + 2], taps[phase, k + 3]
+            for b in range(n):
+                out[b] += (t0 * a[b] + t1 * a[b + 4]) + (t2 * a[b + 8] + t3 * a[b + 12])
+
+
+@compiled
+def convolve_one(taps: Array, n_lattice: int, line: Array, out: Array, n_bins: int) -> None:
+    """Carry one function on the fine grid to the bins."""
+    n_phase, n_tap = taps.shape
+    for b in range(n_bins):
+        out[b] = 0.0
+    for phase in range(n_phase):
+        for k in range(0, n_tap, 4):
+            at = phase * n_lattice + k
+            a = line[at : at + n_bins + 3]
+            t0, t1, t2, t3 = taps[phase, k], taps[phase, k + 1], taps[phase, k + 2], taps[phase, k + 3]
+            for b in range(n_bins):
+                out[b] += (t0 * a[b] + t1 * a[b + 1]) + (t2 * a[b + 2] + t3 * a[b + 3])
+
+
+@compiled
+def predict(model: Model, theta: Array, eps_k: float, lines: Array, binned: Array, expected: Array,
+            jacobian: Array) -> None:  # fmt: skip
+    """Compute expected counts (n_window, n_bins) and derivatives (n_window, 7, n_bins), as `scoring.predict`."""
+    n_bins = model.linear.shape[2]
+    for w in range(model.fine.shape[0]):
+        amplitude, deep, at_ef, dark = theta[3 + 4 * w], theta[4 + 4 * w], theta[5 + 4 * w], theta[6 + 4 * w]
+        norman_lines(model.fine[w], model.fermi[w], theta[0], theta[1], theta[2], eps_k, lines)
+        convolve_four(model.taps, model.n_lattice, lines, binned, n_bins)
+        j0, j1, j2, j3 = jacobian[w, 0], jacobian[w, 1], jacobian[w, 2], jacobian[w, 3]
+        j4, j5, j6 = jacobian[w, 4], jacobian[w, 5], jacobian[w, 6]
+        f0, f1, f2, mu = model.linear[w, 0], model.linear[w, 1], model.linear[w, 2], expected[w]
+        for b in range(n_bins):
+            value = binned[4 * b]
+            j0[b] = amplitude * binned[4 * b + 1]
+            j1[b] = amplitude * binned[4 * b + 2]
+            j2[b] = amplitude * binned[4 * b + 3]
+            j3[b] = value
+            mu[b] = max(amplitude * value + (deep * f0[b] + at_ef * f1[b] + dark * f2[b]), FLOOR)
+        for b in range(n_bins):
+            j4[b], j5[b], j6[b] = f0[b], f1[b], f2[b]
+
+
+@compiled
+def predict_counts(model: Model, theta: Array, eps_k: float, line: Array, expected: Array) -> None:
+    """Compute expected counts alone, shape (n_window, n_bins)."""
+    n_bins = model.linear.shape[2]
+    for w in range(model.fine.shape[0]):
+        amplitude, deep, at_ef, dark = theta[3 + 4 * w], theta[4 + 4 * w], theta[5 + 4 * w], theta[6 + 4 * w]
+        norman_line(model.fine[w], model.fermi[w], theta[0], theta[1], theta[2], eps_k, line)
+        mu, f0, f1, f2 = expected[w], model.linear[w, 0], model.linear[w, 1], model.linear[w, 2]
+        convolve_one(model.taps, model.n_lattice, line, mu, n_bins)
+        for b in range(n_bins):
+            mu[b] = max(amplitude * mu[b] + (deep * f0[b] + at_ef * f1[b] + dark * f2[b]), FLOOR)
+
+
+@compiled
+def deviance_of(counts: Array, expected: Array, n_bins: int) -> float:
+    """Poisson deviance, as `poisson.deviance`."""
+    total = 0.0
+    for w in range(expected.shape[0]):
+        for b in range(n_bins):
+            y, mu = counts[w, b], expected[w, b]
+            total += mu - y
+            if y > 0.0:
+                total += y * np.log(y / mu)
+    return max(2.0 * total, 0.0)
+
+
+@compiled
+def dot(x: Array, y: Array, n: int) -> float:
+    """Sum of products in four interleaved partial sums."""
+    s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
+    whole = n - n % 4
+    for b in range(0, whole, 4):
+        s0 += x[b] * y[b]
+        s1 += x[b + 1] * y[b + 1]
+        s2 += x[b + 2] * y[b + 2]
+        s3 += x[b + 3] * y[b + 3]
+    for b in range(whole, n):
+        s0 += x[b] * y[b]
+    return (s0 + s1) + (s2 + s3)
+
+
+@compiled
+def information(jacobian: Array, weight: Array, n_bins: int, weighted: Array, fisher: Array) -> None:
+    """Weighted J J^T into `fisher` (n_parameters, n_parameters), without the prior's share."""
+    fisher[:] = 0.0
+    for w in range(jacobian.shape[0]):
+        local = jacobian[w]
+        for i in range(N_LOCAL):
+            gi = i if i < 3 else i + 4 * w
+            row, factor = local[i], weight[w]
+            for b in range(n_bins):
+                weighted[b] = row[b] * factor[b]
+            for j in range(i + 1):
+                gj = j if j < 3 else j + 4 * w
+                fisher[gi, gj] += dot(weighted, local[j], n_bins)
+    for i in range(fisher.shape[0]):
+        for j in range(i):
+            fisher[j, i] = fisher[i, j]

@@ -1,0 +1,176 @@
+"""Compiled verdicts that need no fit: the tests of `edge_test` and the noise of `overdispersion`, for one EDC."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from microarpes.analysis.edge_test import (
+    BEYOND_DOUBT,
+    DARK_SHARE,
+    FIELD_MARGIN,
+    MAX_ABOVE_OVER_BELOW,
+    MAX_DARK_OVER_BELOW,
+    MAX_FALL_IN_THE_DARK,
+    MIN_NEAR_OVER_DEEP,
+)
+from microarpes.analysis.engine import Ints, compiled
+from microarpes.analysis.line_shape import Array
+from microarpes.analysis.overdispersion import ENOUGH, MEDIAN_SQUARE
+from microarpes.analysis.verdict import MOST_COUNTS
+
+__all__ = ["is_data", "noise_of", "refuse"]
+
+
+@compiled
+def is_data(counts: Array) -> bool:
+    """Whether all counts are finite and such as a detector gives."""
+    fine = True
+    for i in range(counts.size):
+        value = counts[i]
+        fine &= (value >= 0.0) & (value <= MOST_COUNTS)  # False for NaN
+    return fine
+
+
+@compiled
+def total_of(counts: Array, first: int, stop: int) -> float:
+    """Sum over a region of channels, in four interleaved partial sums."""
+    s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
+    whole = stop - (stop - first) % 4
+    for i in range(first, whole, 4):
+        s0 += counts[i]
+        s1 += counts[i + 1]
+        s2 += counts[i + 2]
+        s3 += counts[i + 3]
+    for i in range(whole, stop):
+        s0 += counts[i]
+    return (s0 + s1) + (s2 + s3)
+
+
+@compiled
+def quantile(values: Array, part: float) -> float:
+    """Quantile with linear interpolation; `values` come out sorted."""
+    n = values.size
+    gap = n // 2
+    while gap > 0:  # Shell's sort: short, and small to compile
+        for i in range(gap, n):
+            value, j = values[i], i
+            while j >= gap and values[j - gap] > value:
+                values[j] = values[j - gap]
+                j -= gap
+            values[j] = value
+        gap //= 2
+    at = part * (n - 1)
+    low = int(at)
+    high = min(low + 1, n - 1)
+    return float(values[low] + (at - low) * (values[high] - values[low]))
+
+
+@compiled
+def reference_sum(counts: Array, first: int, stop: int) -> float:
+    """Sum over a region in which a single spike of the detector must not stand for the intensity."""
+    n, total = stop - first, total_of(counts, first, stop)
+    enough, threshold = 0, total / (1.5 * n)
+    for i in range(first, stop):
+        enough += counts[i] >= threshold
+    if 2 * enough > n:  # the median is not below the threshold: no spike
+        return total
+    median = quantile(counts[first:stop].copy(), 0.5)
+    return min(total, 1.5 * n * median) if median >= 5.0 else total
+
+
+@compiled
+def exceeds(region: float, n_region: int, reference: float, n_reference: int, factor: float) -> bool:
+    """Whether the mean of a region is more than `factor` times that of the reference, beyond counting noise."""
+    weight = factor * n_region / n_reference
+    excess = region - weight * reference
+    return bool(excess > BEYOND_DOUBT * np.sqrt(region + weight * weight * reference + 1.0))
+
+
+@compiled
+def refuse(counts: Array, energy: Array, regions: Ints, reach: float) -> bool:
+    """`edge_test.refuse_edge` for one EDC.
+
+    Parameters
+    ----------
+    counts, energy : ndarray, shape (n_energy,)
+    regions : ndarray of int
+        Pairs (first, stop): above, below, near, deep; then the number of blocks and their pairs.
+    reach : float, meV
+    """
+    above, below = (regions[0], regions[1]), (regions[2], regions[3])
+    lit_by, n_below = reference_sum(counts, below[0], below[1]), below[1] - below[0]
+    total = total_of(counts, above[0], above[1])
+    if exceeds(total, above[1] - above[0], lit_by, n_below, MAX_ABOVE_OVER_BELOW):
+        return True
+    for i in range(regions[8]):
+        first, stop = regions[9 + 2 * i], regions[10 + 2 * i]
+        total, n_block = total_of(counts, first, stop), stop - first
+        if exceeds(total, n_block, lit_by, n_below, MAX_ABOVE_OVER_BELOW):
+            return True
+        if stop < counts.size and exceeds(total, n_block, lit_by, n_below, MAX_DARK_OVER_BELOW):
+            further = reference_sum(counts, stop, counts.size)
+            if exceeds(total, n_block, further, counts.size - stop, MAX_FALL_IN_THE_DARK):
+                return True
+    near, deep = (regions[4], regions[5]), (regions[6], regions[7])
+    if near[1] > near[0] and deep[1] > deep[0]:
+        n_near, n_deep = near[1] - near[0], deep[1] - deep[0]
+        close = reference_sum(counts, near[0], near[1])
+        if exceeds(total_of(counts, deep[0], deep[1]), n_deep, close, n_near, 1.0 / MIN_NEAR_OVER_DEEP):
+            return True
+    return rim_near_edge(counts, energy, reach)
+
+
+@compiled
+def rim_near_edge(counts: Array, energy: Array, reach: float) -> bool:
+    """Whether E_F lies where the illuminated field, seen to begin inside the axis, ends by symmetry."""
+    n = counts.size
+    if total_of(counts, 0, n) <= 1000.0:
+        return False
+    block = max(3, n // 100)
+    smooth = np.empty(n - block)
+    running, most = total_of(counts, 1, block + 1), 0.0
+    for i in range(n - block):
+        smooth[i] = running / block
+        most = max(most, smooth[i])
+        if i + 1 + block < n:
+            running += counts[i + 1 + block] - counts[i + 1]
+    if most <= 0.0:
+        return False
+    filled = 0
+    while filled < n and counts[filled] <= 0.0:
+        filled += 1
+    first = 0
+    while smooth[first] <= DARK_SHARE * most:
+        first += 1
+    if first + block // 2 + 1 - filled <= 2 * block:  # not dark even against the brightest channel
+        return False
+    bright = quantile(smooth.copy(), 0.9)
+    first = 0
+    while smooth[first] <= DARK_SHARE * bright:
+        first += 1
+    first += block // 2 + 1
+    last = n - 1 - first - int(np.ceil(FIELD_MARGIN * n))
+    return (first - filled) > 2 * block and energy[min(max(last, 0), n - 1)] < 3.0 * reach
+
+
+@compiled
+def noise_of(counts: Array, widths: Ints, n_bins: Ints) -> float:
+    """`overdispersion.overdispersion` of one pixel; `widths` and `n_bins` say how each window is binned for it."""
+    most = 0
+    for w in range(n_bins.size):
+        most += max(n_bins[w] - 4, 0)
+    squares, known, size = np.empty(most), 0, 0
+    for w in range(n_bins.size):
+        n, width = n_bins[w], widths[w]
+        bins = np.empty(n)
+        for b in range(n):
+            bins[b] = total_of(counts[w], b * width, (b + 1) * width)
+        for b in range(n - 4):
+            difference = bins[b] - 4.0 * bins[b + 1] + 6.0 * bins[b + 2] - 4.0 * bins[b + 3] + bins[b + 4]
+            mean = bins[b] + 16.0 * bins[b + 1] + 36.0 * bins[b + 2] + 16.0 * bins[b + 3] + bins[b + 4]
+            squares[size] = difference * difference / mean if mean > 0.0 else 0.0
+            known += mean > 0.0
+            size += 1
+    if known < ENOUGH:
+        return 1.0
+    return max(quantile(squares, 0.5) / MEDIAN_SQUARE, 1.0)

@@ -1,0 +1,181 @@
+"""One raw event to one record of the derived run."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from microarpes.analysis.calibration import Calibration
+from microarpes.analysis.fitter import GapFitter, choose_engine
+from microarpes.analysis.gap_map import FITTED, POSITIONS
+from microarpes.analysis.line_shape import Array
+from microarpes.analysis.results import GapFit, Status
+from microarpes.analysis.units import energy_from_kinetic, mev_from_ev
+
+__all__ = ["EventFitter", "RunLayout"]
+
+#: Fitters kept: a run has few calibrations, each with one fitter per window and one for all.
+KEPT_FITTERS = 24
+
+
+@dataclass(frozen=True)
+class RunLayout:
+    """What a raw run's start document says about its events.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        (ny, nx).
+    windows : tuple of str
+    energy_axis : ndarray, shape (n_energy,), eV kinetic
+    """
+
+    shape: tuple[int, int]
+    windows: tuple[str, ...]
+    energy_axis: Array
+
+    @classmethod
+    def from_start(cls, doc: Mapping[str, Any]) -> RunLayout:
+        """Read a start document; KeyError, TypeError or ValueError when it is not that of a raster."""
+        grid = doc["grid"]
+        shape = (int(grid["y"]["num"]), int(grid["x"]["num"]))
+        windows = tuple(str(window["name"]) for window in doc["windows"])
+        axis = np.array(doc["energy_axis"], dtype=np.float64)
+        if min(shape) < 1 or not windows or axis.ndim != 1:
+            raise ValueError(
+                f"shape {shape}, {len(windows)} windows and energy_axis of shape {axis.shape} make no raster"
+            )
+        return cls(shape, windows, axis)
+
+
+class EventFitter:
+    """Fits the EDCs of events, keeping the fitters of the calibrations in use.
+
+    Parameters
+    ----------
+    model : str
+    gamma0 : str or float
+    """
+
+    def __init__(self, model: str, gamma0: str | float) -> None:
+        self.model = model
+        self.gamma0 = gamma0
+        self._fitters: OrderedDict[tuple[Any, ...], GapFitter] = OrderedDict()
+
+    def engine(self, layout: RunLayout) -> str:
+        """Name the engine that fits the EDCs of a run; equal engines give equal bits."""
+        return choose_engine(None, self.model, layout.energy_axis)
+
+    def fit(self, layout: RunLayout, calibration: Calibration | None, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Fit one event.
+
+        Parameters
+        ----------
+        layout : RunLayout
+        calibration : Calibration or None
+            None when there is no usable record: the event is ``bad-input``.
+        data : mapping
+            The event's data; anything may be missing or wrong.
+
+        Returns
+        -------
+        dict
+            A record as `GapMap.update` takes it.
+        """
+        n_window = len(layout.windows)
+        pixel = _pixel(data.get("pixel"), layout.shape)
+        record: dict[str, Any] = {"pixel": pixel, **{name: _number(data.get(name)) for name in POSITIONS}}
+        record["calibration_time"] = np.nan if calibration is None else calibration.time
+        edc = _edc(data.get("edc"), n_window, layout.energy_axis.size)
+        contrast = record["angular_contrast"]
+        if calibration is None or pixel < 0:
+            edc = None
+        windows = [self._one(layout, calibration, i, edc, contrast) for i in range(n_window)]
+        joint = self._joint(layout, calibration, edc, contrast)
+        for name in FITTED:
+            record[name] = [_value(fit, name) for fit in windows]
+            record[f"joint_{name}"] = _value(joint, name)
+        record["status"] = [_status(fit) for fit in windows]
+        record["joint_status"] = _status(joint)
+        return record
+
+    def _one(
+        self, layout: RunLayout, calibration: Calibration | None, i: int, edc: Array | None, contrast: float
+    ) -> GapFit | None:
+        """Fit one window."""
+        if edc is None or calibration is None:
+            return None
+        fitter = self._fitter(layout, calibration, (i,))
+        return None if fitter is None else fitter.fit(edc[i], contrast)
+
+    def _joint(
+        self, layout: RunLayout, calibration: Calibration | None, edc: Array | None, contrast: float
+    ) -> GapFit | None:
+        """Fit all windows together."""
+        if edc is None or calibration is None:
+            return None
+        fitter = self._fitter(layout, calibration, tuple(range(len(layout.windows))))
+        return None if fitter is None else fitter.fit_joint(edc, contrast)
+
+    def _fitter(self, layout: RunLayout, calibration: Calibration, windows: tuple[int, ...]) -> GapFitter | None:
+        """Fitter for some windows under a calibration; None when axis or calibration allow none."""
+        key = (layout.energy_axis.tobytes(), calibration, windows)
+        if key in self._fitters:
+            self._fitters.move_to_end(key)
+            return self._fitters[key]
+        axes = np.stack([energy_from_kinetic(layout.energy_axis, calibration.ef[i]) for i in windows])
+        try:
+            fitter = GapFitter(
+                axes if len(windows) > 1 else axes[0],
+                resolution=float(mev_from_ev(calibration.resolution)),
+                temperature=calibration.temperature,
+                model=self.model,
+                gain=calibration.gain,
+                # windows share the analyser, so their edges err together
+                ef_error=float(mev_from_ev(max(calibration.ef_error[i] for i in windows))),
+                gamma0=self.gamma0,
+                resolution_error=float(mev_from_ev(calibration.resolution_error)),
+                temperature_error=calibration.temperature_error,
+            )
+        except ValueError:
+            return None  # an axis that is no axis: bad-input, for every event
+        self._fitters[key] = fitter
+        if len(self._fitters) > KEPT_FITTERS:
+            self._fitters.popitem(last=False)
+        return fitter
+
+
+def _edc(value: Any, n_window: int, n_energy: int) -> Array | None:
+    """EDCs of an event as an array of the right shape, or None."""
+    try:
+        edc = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return edc if edc.shape == (n_window, n_energy) else None
+
+
+def _pixel(value: Any, shape: tuple[int, int]) -> int:
+    """Pixel index, -1 for what is none of the map's."""
+    number = _number(value)
+    inside = np.isfinite(number) and number == int(number) and 0 <= number < shape[0] * shape[1]
+    return int(number) if inside else -1
+
+
+def _number(value: Any) -> float:
+    """Plain float, NaN for what is no number."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return float("nan")
+
+
+def _value(fit: GapFit | None, name: str) -> float:
+    return float("nan") if fit is None else float(getattr(fit, name))
+
+
+def _status(fit: GapFit | None) -> str:
+    return Status.BAD_INPUT.label if fit is None else fit.status

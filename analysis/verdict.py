@@ -1,0 +1,45 @@
+"""Verdicts that need no fit: whether this EDC is data at all, and whether it is worth a fit."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from microarpes.analysis.line_shape import Array
+from microarpes.analysis.results import Status
+
+__all__ = ["LOW_COUNTS", "OFF_SAMPLE_CONTRAST", "read_counts", "worst"]
+
+#: Photoelectrons in the bank's window below which no fit is tried: the gap's error would be about 5 meV at best.
+LOW_COUNTS = 100.0
+#: More in one channel than any detector gives; beyond it arithmetic would overflow.
+MOST_COUNTS = 1e15
+#: Angular contrast near E_F under which there is no dispersing band in the beam: a polycrystal shows about 0, the
+#: bands of a crystal near their k_F several tenths.
+OFF_SAMPLE_CONTRAST = 0.15
+
+
+def read_counts(counts: object, shape: tuple[int, ...], *, signed: bool = False) -> Array | None:
+    """Take counts as they come from a stream: an array of the right shape, finite, 0 to 1e15, or None.
+
+    With `signed`, values down to -1e15 are data too: those of a detector whose dark level was subtracted.
+    """
+    try:
+        array = np.array(counts, dtype=np.float64, order="C")
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if array.shape != shape or not np.isfinite(array).all() or (np.abs(array) > MOST_COUNTS).any():
+        return None
+    return array if signed or not (array < 0).any() else None
+
+
+def worst(status: NDArray[np.intp], found: NDArray[np.bool_], verdict: Status) -> None:
+    """Lower `status` to `verdict` where `found`, unless something of higher precedence is there already."""
+    status[found] = np.minimum(status[found], int(verdict))
+
+
+def contrasts(angular_contrast: ArrayLike | None, n: int) -> Array:
+    """Angular contrast of each EDC; NaN where it is not known."""
+    if angular_contrast is None:
+        return np.full(n, np.nan)
+    return np.array(np.broadcast_to(np.asarray(angular_contrast, dtype=np.float64), (n,)))

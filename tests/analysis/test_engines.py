@@ -1,0 +1,178 @@
+"""The compiled engine against the numpy one, which shares its formulas and none of its code."""
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from microarpes.analysis import GapFitter, engine, warm_up
+from microarpes.analysis.results import FLOAT_FIELDS
+
+pytest.importorskip("numba", reason="numba is absent: there is one engine only")
+
+ANALYSIS = Path(engine.__file__).parent
+
+
+def hard_and_easy(edc, energy, n, seed):
+    """EDCs over the whole range of doses, gaps, rates, resolutions of the peak and backgrounds, gapless ones too."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for _ in range(n):
+        truth = {
+            "peak": float(np.exp(rng.uniform(np.log(8.0), np.log(3000.0)))),
+            "delta": float(rng.choice([0.0, rng.uniform(1.0, 10.0), rng.uniform(10.0, 65.0)])),
+            "gamma1": float(rng.uniform(5.0, 40.0)),
+            "gamma0": float(rng.uniform(0.5, 8.0)),
+            "background": float(rng.uniform(0.02, 0.4)),
+            "coherent": float(rng.choice([1.0, 1.0, 1.0, 0.1, 0.0])),
+        }
+        rows.append(rng.poisson(edc(energy, **truth)))
+    return np.array(rows, dtype=np.float64)
+
+
+def assert_same_numbers(compiled, reference):
+    assert compiled.status.tolist() == reference.status.tolist()
+    for name in FLOAT_FIELDS:
+        left, right = getattr(compiled, name), getattr(reference, name)
+        assert (np.isnan(left) == np.isnan(right)).all(), name
+        # the resolution function is cut at 6 sigma: 2e-9 of its weight; the limit is bisected to 1/64 of 10 meV or less
+        rtol, atol = (0.0, 10.0 / 64) if name == "upper_limit" else (1e-6, 1e-6)
+        np.testing.assert_allclose(left, right, rtol=rtol, atol=atol, err_msg=name)
+    scale = np.maximum(1.0, np.nan_to_num(reference.model_counts).max())
+    np.testing.assert_allclose(compiled.model_counts, reference.model_counts, rtol=1e-6, atol=1e-7 * scale)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"gamma0": "zero"},
+        {"gamma0": 2.0, "eps_k": -8.0},
+        {"resolution": 7.0, "temperature": 25.0, "gain": 3.5},
+        {"ef_error": 0.7, "resolution_error": 0.5, "temperature_error": 2.0, "eps_k_error": 4.0},
+        {"saturation": 900.0},
+    ],
+    ids=str,
+)
+def test_the_compiled_engine_gives_the_numbers_of_the_numpy_engine(energy, edc, settings):
+    rows = hard_and_easy(edc, energy, 60, 7)
+    compiled, reference = (
+        GapFitter(energy, **settings, engine=name).fit_many(rows)
+        for name in (engine.COMPILED_ENGINE, engine.NUMPY_ENGINE)
+    )
+    assert {"ok", "no-gap"} <= set(reference.status)
+    assert_same_numbers(compiled, reference)
+
+
+def test_joint_fits_agree_too_on_axes_of_their_own(energy, edc):
+    axes = np.stack([energy, energy - 0.43])
+    rows = np.stack([hard_and_easy(edc, axis, 40, 3) for axis in axes], axis=1)
+    compiled, reference = (
+        GapFitter(axes, ef_error=0.4, engine=name).fit_joint_many(rows)
+        for name in (engine.COMPILED_ENGINE, engine.NUMPY_ENGINE)
+    )
+    assert "ok" in reference.status
+    assert_same_numbers(compiled, reference)
+
+
+@pytest.mark.parametrize("step", [0.5, 1.7, 4.0])
+def test_they_agree_whatever_the_width_of_the_channels(edc, step):
+    energy = np.arange(-320.0, 80.0, step)
+    rows = hard_and_easy(edc, energy, 24, 13)
+    compiled, reference = (
+        GapFitter(energy, engine=name).fit_many(rows) for name in (engine.COMPILED_ENGINE, engine.NUMPY_ENGINE)
+    )
+    assert_same_numbers(compiled, reference)
+
+
+def test_an_uneven_axis_is_fitted_by_numpy_and_the_fitter_says_so(edc):
+    energy = np.arange(-320.0, 80.0) + 0.1 * np.sin(np.arange(400))
+    fitter = GapFitter(energy)
+    assert fitter.engine == engine.NUMPY_ENGINE
+    fit = fitter.fit(edc(energy, peak=500.0, delta=33.0))
+    assert fit.delta == pytest.approx(33.0, abs=0.3)
+    with pytest.raises(ValueError, match="numba-1"):
+        GapFitter(energy, engine=engine.COMPILED_ENGINE)
+
+
+def test_counts_that_may_not_be_written_to_make_the_same_bits(energy, edc):
+    counts = np.random.default_rng(5).poisson(edc(energy, peak=100.0)).astype(np.float64)
+    locked = counts.copy()
+    locked.flags.writeable = False
+    fitter = GapFitter(energy)
+    first = fitter.fit(counts)
+    for other in (locked, counts.tolist(), counts.astype(np.int32), counts.astype(">f8"), np.repeat(counts, 2)[::2]):
+        assert fitter.fit(other).delta == first.delta
+    assert fitter.fit_many(locked[None]).delta[0] == first.delta
+
+
+def test_warming_up_names_the_engine_that_fitters_will_use(energy):
+    assert warm_up() == GapFitter(energy).engine == engine.COMPILED_ENGINE
+
+
+def test_without_numba_numpy_serves_and_it_is_said_once(monkeypatch, energy, caplog):
+    monkeypatch.setattr(engine, "numba", None)
+    monkeypatch.setattr(engine, "_said", set())
+    with caplog.at_level(logging.WARNING):
+        assert GapFitter(energy).engine == engine.NUMPY_ENGINE
+        assert warm_up() == engine.NUMPY_ENGINE
+    assert [record.message for record in caplog.records if "numba is not installed" in record.message] != []
+    assert len(caplog.records) == 1
+
+
+SMALL = """
+import numpy as np
+from microarpes.analysis.engine import entry, compiled
+@compiled
+def twice(x): return 2.0 * x
+@entry
+def total(a):
+    s = 0.0
+    for x in a: s += twice(x)
+    return s
+print(total(np.arange(4.0)))
+"""
+
+
+def run_small(folder, environment=None):
+    """Start a process that compiles and caches a small entry from a file in `folder`."""
+    command = [sys.executable, "-W", "error", str(folder / "small.py")]
+    return subprocess.Popen(
+        command, env={**os.environ, **(environment or {})}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_two_processes_that_compile_at_once_do_not_spoil_the_cache(tmp_path):
+    (tmp_path / "small.py").write_text(SMALL)
+    for _ in range(2):
+        processes = [run_small(tmp_path) for _ in range(2)]
+        for process in processes:
+            out, err = process.communicate(timeout=120)
+            assert process.returncode == 0, err
+            assert float(out) == 12.0
+    assert list((tmp_path / "__pycache__").glob("*.nbi"))
+
+
+def test_the_engine_compiles_where_nothing_can_be_written(tmp_path):
+    (tmp_path / "small.py").write_text(SMALL)
+    (tmp_path / "__pycache__").write_text("a file where numba wants its folder")
+    nowhere = {"HOME": str(tmp_path / "none"), "XDG_CACHE_HOME": "/proc/none", "NUMBA_CACHE_DIR": ""}
+    process = run_small(tmp_path, nowhere)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert float(out) == 12.0
+
+
+def test_the_cache_depends_on_every_file_of_the_engine(tmp_path, monkeypatch):
+    for path in ANALYSIS.glob("compiled_*.py"):
+        shutil.copy(path, tmp_path)
+    monkeypatch.setattr(engine, "__file__", str(tmp_path / "engine.py"))
+    before = engine.fingerprint()
+    changed = tmp_path / "compiled_model.py"
+    changed.write_text(changed.read_text().replace("1.0 / np.pi", "1.01 / np.pi"))
+    assert engine.fingerprint() != before
