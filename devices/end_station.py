@@ -1,0 +1,292 @@
+"""All hardware of one point behind three verbs: go there, expose, say what was found.
+
+The statuses returned here never fail. A failed move, a driver's error or a lost connection is *evidence*, handed
+over by `read` for the gate to judge, so that no failure can surface in the middle of an event's bundle.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from ophyd.status import Status
+
+from microarpes.devices.analyser import Analyser
+from microarpes.devices.channel_access import connect
+from microarpes.devices.environment import Beam, Cryostat, Heartbeat, Shutter, Source, VacuumGauge
+from microarpes.devices.manipulator import AXES, Manipulator
+from microarpes.devices.over_count_guard import OverCountGuard
+
+logger = logging.getLogger(__name__)
+
+Reading = dict[str, Any]
+#: Seconds a beamline that was lost gets to come back.
+RESTORE_TIMEOUT = 30.0
+#: What the source must keep through a run, with the largest accepted change.
+SOURCE_SETTINGS = {"photon_energy": 0.01, "polarisation": 0.0, "entrance_slit": 0.5, "exit_slit": 0.5}
+
+
+@dataclass
+class Evidence:
+    """What was found after one attempt at a point; times are seconds, positions um and deg.
+
+    ``readings`` holds value, IOC time stamp and alarm severity of every signal read after the exposure:
+    ``<axis> readback``, ``<axis> done``, the frame counters, gated I0, slow signals, heartbeat.
+    """
+
+    request: dict[str, float] = field(default_factory=dict)
+    readings: dict[str, Reading] = field(default_factory=dict)
+    frame: NDArray[Any] | None = None
+    frame_id_before: int = -1
+    edge_time: float = float("nan")
+    acquire_time: float = 0.0
+    message: str = ""
+    errors: list[str] = field(default_factory=list)
+    ledger: dict[str, float] = field(default_factory=dict)
+
+    def value(self, key: str) -> float:
+        """Return one reading as a number."""
+        return float(self.readings[key]["value"])
+
+
+class EndStation:
+    """The devices of a micro-ARPES end station, and the attempt under way.
+
+    Parameters
+    ----------
+    manipulator, analyser, beam, shutter, cryostat, gauge, source, heartbeat
+        The connected devices.
+    """
+
+    parent = None
+
+    def __init__(
+        self,
+        *,
+        manipulator: Manipulator,
+        analyser: Analyser,
+        beam: Beam,
+        shutter: Shutter,
+        cryostat: Cryostat,
+        gauge: VacuumGauge,
+        source: Source,
+        heartbeat: Heartbeat,
+        guard: OverCountGuard | None = None,
+        name: str = "end_station",
+    ) -> None:
+        self.name = name
+        self.manipulator = manipulator
+        self.analyser = analyser
+        self.beam = beam
+        self.shutter = shutter
+        self.cryostat = cryostat
+        self.gauge = gauge
+        self.source = source
+        self.heartbeat = heartbeat
+        self.guard = guard
+        self._attempt = Evidence()
+        self._arrived: dict[str, float] = {}
+        self._outstanding: list[Status] = []
+        #: True once a connection was lost: an IOC that comes back may have forgotten region, shutter and velocities.
+        self.lost = False
+        for signal in (analyser.state.acquire, shutter.open_command, heartbeat.beat, manipulator.x.setpoint):
+            signal.subscribe(self._on_connection, event_type=signal.SUB_META, run=False)
+
+    def _on_connection(self, connected: bool = True, **_: Any) -> None:
+        if not connected:
+            self.lost = True
+
+    def prepare(self, value: float = RESTORE_TIMEOUT) -> Status:
+        """Bring the beamline back after a lost connection; the status never fails, `lost` stays True if it did.
+
+        Waits up to `value` seconds for every process variable, sets the region again, checks that it gives the same
+        axes, and opens the shutter.
+        """
+        status = Status(timeout=None)
+        threading.Thread(target=self._restore, args=(value, status), daemon=True).start()
+        return status
+
+    def _restore(self, timeout: float, status: Status) -> None:
+        try:
+            connect(self.devices, timeout)
+            self.forget_arrivals()
+            region, before = self.analyser.region, self.analyser.axes
+            if region is not None:
+                self.analyser.set(region).wait(timeout)
+            if not all(np.array_equal(*pair) for pair in zip(before, self.analyser.axes, strict=True)):
+                raise ValueError("the analyser's axes are not those the run began with")
+            for axis in self.manipulator.axes.values():
+                axis.check_units()
+            self.shutter.set("open").wait(timeout)
+            self.lost = False
+        except Exception as error:  # noqa: BLE001 - the next attempt is refused and says why
+            logger.error("the beamline could not be restored: %s", error)
+        finally:
+            status.set_finished()
+
+    @property
+    def devices(self) -> tuple[Any, ...]:
+        """All ophyd devices, for connecting and checking."""
+        return (
+            self.manipulator,
+            self.analyser,
+            self.beam,
+            self.shutter,
+            self.cryostat,
+            self.gauge,
+            self.source,
+            self.heartbeat,
+            *([self.guard] if self.guard is not None else []),
+        )
+
+    def set(self, request: Mapping[str, float]) -> Status:
+        """Begin an attempt: move the axes that are not known to be at the request; the status never fails.
+
+        An empty request moves nothing and ends when everything that was under way has come to rest.
+        """
+        if not request:
+            return _all_done(list(self._outstanding), lambda: None)
+        started = time.perf_counter()
+        self._attempt = attempt = Evidence(request=dict(request))
+        if self.lost:
+            attempt.errors.append("a connection to the beamline was lost and it is not restored")
+        moves = []
+        kinematic = 0.0
+        for name, position in request.items():
+            if self._arrived.get(name) == position:
+                continue
+            axis = getattr(self.manipulator, name)
+            self._arrived.pop(name, None)
+            try:
+                moves.append((name, axis.set(position)))
+                kinematic = max(kinematic, axis.kinematic_time(axis.distance))
+            except Exception as error:  # noqa: BLE001 - evidence, judged by the gate
+                attempt.errors.append(f"move of {name}: {error}")
+        attempt.ledger["time_kinematic"] = kinematic
+
+        def finished() -> None:
+            attempt.ledger["time_move"] = time.perf_counter() - started
+            for name, move in moves:
+                if not move.success:
+                    attempt.errors.append(f"move of {name}: {move.exception()}")
+                elif self._attempt is attempt:
+                    self._arrived[name] = request[name]
+
+        self._outstanding = [move for _, move in moves]
+        return _all_done(self._outstanding, finished)
+
+    def trigger(self) -> Status:
+        """Expose once; the status never fails."""
+        attempt = self._attempt
+        started = time.perf_counter()
+        if self.guard is not None:
+            self.guard.reset(self._spare_detector)
+        try:
+            attempt.frame_id_before = int(self.analyser.counters()["frame_id"]["value"])
+            exposure = [self.analyser.trigger()]
+        except Exception as error:  # noqa: BLE001 - evidence, judged by the gate
+            attempt.errors.append(f"trigger: {error}")
+            exposure = []
+        region = self.analyser.region
+        attempt.acquire_time = region.exposure if region is not None else 0.0
+
+        def finished() -> None:
+            attempt.ledger["time_expose"] = time.perf_counter() - started
+            for status in exposure:
+                if not status.success:
+                    attempt.errors.append(f"exposure of {attempt.acquire_time:g} s: {status.exception()}")
+                    self.analyser.abort()
+
+        self._outstanding = exposure
+        return _all_done(exposure, finished)
+
+    def _spare_detector(self, rate: float) -> None:
+        """Stop the exposure and close the shutter: the detector counts faster than it may."""
+        self.analyser.abort()
+        self.shutter.close_command.put(1, wait=False)
+        logger.error("the detector counted %.3g counts/s: exposure stopped, shutter closed", rate)
+
+    @property
+    def over_counted(self) -> str:
+        """Why the over-count guard struck in the last exposure; empty if it did not."""
+        if self.guard is None or self.guard.tripped is None:
+            return ""
+        return f"the detector counted {self.guard.tripped:.3g} counts/s, its limit is {self.guard.limit:.3g} counts/s"
+
+    def read(self) -> dict[str, Reading]:
+        """Return the `Evidence` of the attempt under the key ``evidence``; never raises."""
+        attempt = self._attempt
+        started = time.perf_counter()
+        try:
+            attempt.edge_time = self.analyser.acquire_edge_time()
+            attempt.readings, attempt.frame = self.analyser.read_frame(self._signals())
+            if int(attempt.value("detector_state")) != 0:
+                attempt.message = str(self.analyser.state.message.get(use_monitor=False))
+            if self.lost:
+                attempt.errors.append("a connection to the beamline was lost during the attempt")
+            if self.over_counted:
+                attempt.errors.append(self.over_counted)
+        except Exception as error:  # noqa: BLE001 - evidence, judged by the gate
+            attempt.errors.append(f"reading: {error}")
+        attempt.ledger["time_read"] = time.perf_counter() - started
+        return {"evidence": {"value": attempt, "timestamp": time.time()}}
+
+    def _signals(self) -> dict[str, Any]:
+        signals: dict[str, Any] = {
+            "i0_integral": self.beam.i0_integral,
+            "i0_frame_id": self.beam.i0_frame_id,
+            "open_fraction": self.beam.open_fraction,
+            "ring_current": self.beam.ring_current,
+            "sample_temperature": self.cryostat.temperature,
+            "pressure": self.gauge.pressure,
+            "heartbeat": self.heartbeat.beat,
+            **{name: getattr(self.source, name) for name in SOURCE_SETTINGS},
+        }
+        for name in AXES:
+            axis = getattr(self.manipulator, name)
+            signals[f"{name} readback"] = axis.readback
+            signals[f"{name} done"] = axis.done
+        return signals
+
+    def forget_arrivals(self) -> None:
+        """Have the next attempt move every axis again, whatever was confirmed before."""
+        self._arrived.clear()
+
+    def describe(self) -> dict[str, Any]:
+        """Return nothing: evidence never goes into an event."""
+        return {}
+
+    def stop(self, *, success: bool = False) -> None:
+        """Stop all axes and the exposure; what was under way ends as evidence."""
+        self.forget_arrivals()
+        for axis in self.manipulator.axes.values():
+            axis.stop(success=success)
+        self.analyser.abort()
+
+
+def _all_done(statuses: Sequence[Status], finished: Callable[[], None]) -> Status:
+    """Return a status that succeeds once all of `statuses` ended, one way or the other, after calling `finished`."""
+    together = Status(timeout=None)
+    lock = threading.Lock()
+    waiting = len(statuses)
+
+    def one_done(_: Status | None = None) -> None:
+        nonlocal waiting
+        with lock:
+            waiting -= 1
+            last = waiting <= 0
+        if last:
+            finished()
+            together.set_finished()
+
+    for status in statuses:
+        status.add_callback(one_done)
+    if not statuses:
+        one_done()
+    return together

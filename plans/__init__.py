@@ -1,0 +1,1 @@
+"""Bluesky plans and stubs: what to do at the beamline, and in which order."""

@@ -1,0 +1,169 @@
+"""The acceptance gate: the one place that decides whether an attempt gave a good point.
+
+Pure: evidence in, reasons out. An empty list of reasons accepts.
+"""
+
+from __future__ import annotations
+
+import statistics
+import zlib
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microarpes.devices.analyser import STATES
+from microarpes.devices.channel_access import INVALID
+from microarpes.devices.end_station import SOURCE_SETTINGS, EndStation, Evidence
+from microarpes.plans.limits import GateLimits
+
+SLOW_SIGNALS = ("ring_current", "sample_temperature", "pressure", "heartbeat")
+
+
+class Gate:
+    """Judge attempts against limits and against the last accepted points.
+
+    Parameters
+    ----------
+    limits : GateLimits
+    tolerances : mapping
+        Axis to the largest accepted |readback - request|, um or deg.
+    shape : tuple
+        Shape of a good frame, (n_angle, n_energy).
+    source : mapping, optional
+        Settings of the photon source that must not change: photon energy (eV), polarisation, slits (um).
+    """
+
+    #: Accepted points whose median I0 is the reference, and how many there must be before I0 is judged.
+    MEMORY = 31
+    WARM_UP = 3
+
+    def __init__(
+        self,
+        limits: GateLimits,
+        tolerances: Mapping[str, float],
+        shape: tuple[int, int],
+        source: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.limits = limits
+        self.source = dict(source or {})
+        self._digest: int | None = None
+        self.tolerances = dict(tolerances)
+        self.shape = shape
+        self._i0: deque[float] = deque(maxlen=self.MEMORY)
+
+    @classmethod
+    def of(cls, station: EndStation, limits: GateLimits) -> Gate:
+        """Return a gate for the region and the tolerances an end station has now."""
+        energy, angle = station.analyser.axes
+        tolerances = {name: axis.tolerance for name, axis in station.manipulator.axes.items()}
+        return cls(limits, tolerances, (len(angle), len(energy)), station.source.settings())
+
+    def judge(self, evidence: Evidence) -> list[str]:
+        """Return why the attempt is not a good point; an empty list accepts it."""
+        if evidence.errors:
+            return list(evidence.errors)
+        looks = (self._frame, self._content, self._axes, self._beam, self._source, self._slow)
+        try:
+            return [reason for look in looks for reason in look(evidence)]
+        except KeyError as missing:
+            return [f"{missing} was not read"]
+
+    def accept(self, evidence: Evidence) -> None:
+        """Remember the I0 of an accepted point."""
+        self._i0.append(_i0_rate(evidence))
+
+    def _frame(self, evidence: Evidence) -> Iterator[str]:
+        frame = evidence.frame
+        frame_id, before = int(evidence.value("frame_id")), evidence.frame_id_before
+        if frame_id != before + 1:
+            yield f"frame {frame_id} follows frame {before}: stale, dropped or duplicated"
+        stamp = evidence.readings["frame_id"]["timestamp"]
+        if not stamp > evidence.edge_time:
+            yield f"frame stamped {stamp:.6f} s is not later than the start of its exposure {evidence.edge_time:.6f} s"
+        state = int(evidence.value("detector_state"))
+        if state != 0:
+            told = f" ({evidence.message})" if evidence.message else ""
+            yield f"detector state is {STATES[state] if 0 <= state < len(STATES) else state}, not Idle{told}"
+        if frame is None or frame.shape != self.shape:
+            yield f"frame has shape {None if frame is None else frame.shape}, described as {self.shape}"
+
+    def _full_scale(self, frame: NDArray[Any]) -> float:
+        """Return what a channel cannot go beyond: the detector's limit, or that of the numbers it sends."""
+        of_type = float(np.iinfo(frame.dtype).max) if frame.dtype.kind in "iu" else float("inf")
+        return min(of_type, self.limits.saturation or of_type)
+
+    def _content(self, evidence: Evidence) -> Iterator[str]:
+        frame = evidence.frame
+        if frame is None or frame.shape != self.shape:
+            return
+        digest = zlib.crc32(frame.tobytes())
+        if digest == self._digest and frame.any():
+            # Two exposures of 120000 channels never give the same noise.
+            yield "frame holds the very counts of the one before: duplicated"
+        self._digest = digest
+        if frame.dtype.kind == "f" and not np.isfinite(frame).all():
+            yield f"{int((~np.isfinite(frame)).sum())} channels of the frame are not finite"
+        elif frame.dtype.kind in "iu" and frame.min() < 0:
+            yield f"{int((frame < 0).sum())} channels hold negative counts: not a number, or wrapped"
+        elif frame.max() >= self._full_scale(frame):
+            yield f"a channel holds {float(frame.max()):g} counts, saturation is {self._full_scale(frame):g}"
+
+    def _axes(self, evidence: Evidence) -> Iterator[str]:
+        for name, tolerance in self.tolerances.items():
+            readback = evidence.readings[f"{name} readback"]
+            if int(evidence.value(f"{name} done")) != 1:
+                yield f"{name} is moving"
+            if readback["alarm_severity"] >= INVALID:
+                yield f"{name} readback is INVALID"
+            asked = evidence.request.get(name)
+            found = float(readback["value"])
+            if not np.isfinite(found) or (asked is not None and not abs(found - asked) <= tolerance):
+                yield f"{name} is at {found:g}, asked for {asked}, tolerance {tolerance:g}"
+
+    def _beam(self, evidence: Evidence) -> Iterator[str]:
+        for name in ("i0_integral", "i0_frame_id", "open_fraction"):
+            if evidence.readings[name]["alarm_severity"] >= INVALID:
+                yield f"{name} is INVALID"
+        if int(evidence.value("i0_frame_id")) != int(evidence.value("frame_id")):
+            yield f"I0 belongs to frame {int(evidence.value('i0_frame_id'))}, not {int(evidence.value('frame_id'))}"
+        if not evidence.value("open_fraction") >= self.limits.min_open_fraction:
+            yield (
+                f"beam on the sample for {evidence.value('open_fraction'):.1%} of the exposure, "
+                f"at least {self.limits.min_open_fraction:.1%} is asked for"
+            )
+        rate = _i0_rate(evidence)
+        if not rate > 0:
+            yield f"I0 = {rate:g} nA: no beam"
+        elif len(self._i0) >= self.WARM_UP:
+            reference = statistics.median(self._i0)
+            if not self.limits.i0_low * reference <= rate <= self.limits.i0_high * reference:
+                yield f"I0 = {rate:.4g} nA is {rate / reference:.2f} of the median of the last points"
+
+    def _source(self, evidence: Evidence) -> Iterator[str]:
+        for name, began_with in self.source.items():
+            reading = evidence.readings[name]
+            found = reading["value"]
+            if reading["alarm_severity"] >= INVALID:
+                yield f"{name} is INVALID"
+            elif isinstance(began_with, str):
+                if str(found) != began_with:
+                    yield f"{name} is {found}, the run began with {began_with}"
+            elif not abs(float(found) - began_with) <= SOURCE_SETTINGS[name]:
+                yield f"{name} is {float(found):g}, the run began with {began_with:g}"
+
+    def _slow(self, evidence: Evidence) -> Iterator[str]:
+        now = max(evidence.readings["frame_id"]["timestamp"], evidence.readings["heartbeat"]["timestamp"])
+        for name in SLOW_SIGNALS:
+            reading = evidence.readings[name]
+            age = now - reading["timestamp"]
+            if reading["alarm_severity"] >= INVALID or not np.isfinite(float(reading["value"])):
+                yield f"{name} is INVALID"
+            elif not age <= self.limits.max_age.get(name, 10.0):
+                yield f"{name} is {age:.1f} s old, at most {self.limits.max_age.get(name, 10.0):g} s is accepted"
+
+
+def _i0_rate(evidence: Evidence) -> float:
+    return evidence.value("i0_integral") / evidence.acquire_time if evidence.acquire_time > 0 else float("nan")

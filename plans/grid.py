@@ -1,0 +1,127 @@
+"""Where to measure: a rectangular raster as a value, and the order of the visit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from scanspec.core import Path
+from scanspec.specs import Linspace, Spec
+
+from microarpes.devices.region import Finite
+
+#: More pixels than any beamtime holds; refuses a slip of the pen before it is expanded.
+MAX_PIXELS = 1_000_000
+
+
+class RasterPoint(NamedTuple):
+    """A planned pixel: its id, counted row by row from the grid's start, and its position in um."""
+
+    pixel: int
+    x: float
+    y: float
+
+
+class Line(BaseModel):
+    """Equidistant pixel centres along one axis, um, both ends included."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    start: Finite
+    stop: Finite
+    num: Annotated[int, Field(ge=1, strict=True)]
+
+    @model_validator(mode="after")
+    def _a_way_to_go(self) -> Line:
+        if self.num > 1 and self.start == self.stop:
+            raise ValueError(f"{self.num} points between {self.start} um and the same place; give a step or one point")
+        return self
+
+    @property
+    def step(self) -> float:
+        """Distance of two neighbours, um; 0 for a single point."""
+        return (self.stop - self.start) / (self.num - 1) if self.num > 1 else 0.0
+
+
+class RasterGrid(BaseModel):
+    """A rectangular raster over x and y, um.
+
+    Parameters
+    ----------
+    x, y : Line
+        Pixel centres along each axis.
+    snake : bool
+        Every other row is visited backwards.
+    fast_axis : {"x", "y"}
+        The axis that moves at every point.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    x: Line
+    y: Line
+    snake: bool = True
+    fast_axis: Literal["x", "y"] = "x"
+
+    @model_validator(mode="after")
+    def _not_absurd(self) -> RasterGrid:
+        if self.num_points > MAX_PIXELS:
+            raise ValueError(
+                f"{self.x.num} x {self.y.num} = {self.num_points} pixels; at most {MAX_PIXELS} are allowed"
+            )
+        return self
+
+    @classmethod
+    def centred(
+        cls, nx: int, ny: int, step: float, centre: tuple[float, float] = (0.0, 0.0), **kwargs: Any
+    ) -> RasterGrid:
+        """Return a grid of `nx` by `ny` pixels, `step` um apart, about a centre (um).
+
+        Examples
+        --------
+        >>> grid = RasterGrid.centred(3, 2, 10.0)
+        >>> [tuple(point) for point in grid.points()][2:4]
+        [(2, 10.0, -5.0), (5, 10.0, 5.0)]
+        """
+        if not (isinstance(step, int | float) and not isinstance(step, bool) and 0 < step < float("inf")):
+            raise ValueError(f"step = {step!r} um must be a finite number above 0")
+
+        def line(num: int, middle: float) -> Line:
+            half = (num - 1) * step / 2 if isinstance(num, int) else 0.0
+            return Line(start=middle - half, stop=middle + half, num=num)
+
+        return cls(x=line(nx, centre[0]), y=line(ny, centre[1]), **kwargs)
+
+    @property
+    def num_points(self) -> int:
+        """Number of pixels."""
+        return self.x.num * self.y.num
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns, (ny, nx)."""
+        return self.y.num, self.x.num
+
+    def spec(self) -> Spec[str]:
+        """Return the raster as a scanspec."""
+        lines = {name: Linspace(name, line.start, line.stop, line.num) for name, line in (("x", self.x), ("y", self.y))}
+        slow = lines["y" if self.fast_axis == "x" else "x"]
+        fast = lines[self.fast_axis]
+        return slow * (~fast if self.snake else fast)
+
+    def points(self) -> Iterator[RasterPoint]:
+        """Yield the pixels in the order of the visit."""
+        midpoints = Path(self.spec().calculate()).consume().midpoints
+        for x, y in zip(midpoints["x"], midpoints["y"], strict=True):
+            column = round((x - self.x.start) / self.x.step) if self.x.num > 1 else 0
+            row = round((y - self.y.start) / self.y.step) if self.y.num > 1 else 0
+            yield RasterPoint(row * self.x.num + column, float(x), float(y))
+
+    def corners(self) -> list[tuple[float, float]]:
+        """Return the four extreme positions (x, y), um."""
+        return [(x, y) for x in (self.x.start, self.x.stop) for y in (self.y.start, self.y.stop)]
+
+    def document(self) -> dict[str, Any]:
+        """Return the ``grid`` entry of the start document."""
+        return {**self.model_dump(), "units": "um"}

@@ -1,0 +1,99 @@
+"""From the evidence of an accepted attempt to the values of its event (docs/explanation/run-documents.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microarpes.devices.end_station import Evidence
+from microarpes.devices.manipulator import AXES
+from microarpes.devices.region import AngleWindow
+from microarpes.devices.spectra import angular_contrast, sum_windows
+
+LEDGER = ("time_kinematic", "time_move", "time_expose", "time_read", "time_gate")
+_SLOW = {"ring_current": "mA", "sample_temperature": "K", "pressure": "mbar"}
+
+
+class PointEvent:
+    """Compose the event of a point.
+
+    Parameters
+    ----------
+    windows : sequence of AngleWindow
+    energy_axis : ndarray, shape (n_energy,), eV kinetic
+    angle_axis : ndarray, shape (n_angle,), deg
+    calibration : mapping
+        The calibration record: ``row_shift`` is applied while summing, ``ef`` places the angular contrast.
+    """
+
+    def __init__(
+        self,
+        windows: Sequence[AngleWindow],
+        energy_axis: NDArray[np.float64],
+        angle_axis: NDArray[np.float64],
+        calibration: Mapping[str, Any],
+    ) -> None:
+        self.energy_axis = energy_axis
+        self.channels = [window.channels(angle_axis) for window in windows]
+        self.row_shift = np.asarray(calibration["row_shift"], dtype=np.intp)
+        self.fermi_energy = float(np.mean(calibration["ef"]))
+        if self.row_shift.shape != angle_axis.shape:
+            raise ValueError(
+                f"calibration row_shift has {self.row_shift.size} entries, the analyser {angle_axis.size} channels"
+            )
+
+    def data_keys(self) -> dict[str, dict[str, Any]]:
+        """Return the data keys of the primary stream, without the frame."""
+        keys: dict[str, dict[str, Any]] = {}
+        for name in ("pixel", "attempt", "frame_id"):
+            keys[name] = {"dtype": "integer", "dtype_numpy": "<i8", "shape": [], "units": ""}
+        for name in AXES:
+            units = "um" if name in "xyz" else "deg"
+            for key in (f"manipulator_{name}", f"manipulator_{name}_setpoint"):
+                keys[key] = _number(units)
+        keys["edc"] = {
+            "dtype": "array",
+            "dtype_numpy": "<f8",
+            "shape": [len(self.channels), len(self.energy_axis)],
+            "units": "counts",
+            "dims": ["window", "energy"],
+        }
+        keys |= {"total_counts": _number("counts"), "angular_contrast": _number(""), "i0": _number("nA s")}
+        keys |= {name: _number("s") for name in ("acquire_time", "live_time", *LEDGER, "time_write")}
+        keys |= {name: _number(units) for name, units in _SLOW.items()}
+        keys["gate"] = {"dtype": "string", "dtype_numpy": "<U8", "shape": [], "units": ""}
+        return {name: {"source": "end_station", **key} for name, key in keys.items()}
+
+    def compose(self, evidence: Evidence, pixel: int, attempt: int) -> tuple[dict[str, Any], dict[str, float]]:
+        """Return values and IOC time stamps of an accepted attempt."""
+        frame = np.asarray(evidence.frame)
+        values: dict[str, Any] = {
+            "pixel": pixel,
+            "attempt": attempt,
+            "frame_id": int(evidence.value("frame_id")),
+            "edc": sum_windows(frame, self.channels, self.row_shift),
+            "total_counts": float(frame.sum(dtype=np.float64)),
+            "angular_contrast": angular_contrast(frame, self.energy_axis, self.fermi_energy),
+            "acquire_time": evidence.acquire_time,
+            "live_time": evidence.acquire_time * evidence.value("open_fraction"),
+            "i0": evidence.value("i0_integral"),
+            "gate": "accepted",
+        }
+        values |= {name: evidence.value(name) for name in _SLOW}
+        values |= {name: float(evidence.ledger[name]) for name in LEDGER}
+        stamps = {name: evidence.readings[name]["timestamp"] for name in (*_SLOW, "frame_id")}
+        stamps["edc"] = stamps["i0"] = stamps["frame_id"]
+        for name in AXES:
+            readback = evidence.readings[f"{name} readback"]
+            position = float(readback["value"])
+            values[f"manipulator_{name}"] = position
+            values[f"manipulator_{name}_setpoint"] = float(evidence.request.get(name, position))
+            stamps[f"manipulator_{name}"] = readback["timestamp"]
+        return values, stamps
+
+
+def _number(units: str) -> dict[str, Any]:
+    return {"dtype": "number", "dtype_numpy": "<f8", "shape": [], "units": units}

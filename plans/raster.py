@@ -1,0 +1,177 @@
+"""`gap_raster`: prepare the region, then take every pixel of a grid through `take_point`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bluesky import plan_stubs as bps
+from bluesky import preprocessors as bpp
+from bluesky.utils import Msg
+from numpy.typing import NDArray
+
+from microarpes.devices.accepted_point import AcceptedPoint
+from microarpes.devices.end_station import EndStation
+from microarpes.devices.frame_file import FrameFile
+from microarpes.devices.region import AngleWindow, Region
+from microarpes.devices.rejected_frames import RejectedFrames
+from microarpes.plans.gate import Gate
+from microarpes.plans.grid import RasterGrid
+from microarpes.plans.limits import GateLimits
+from microarpes.plans.point_event import PointEvent
+from microarpes.plans.take_point import MsgGenerator, PointTaker, take_point
+
+#: Seconds a region may take to be set.
+REGION_TIMEOUT = 60.0
+
+
+def check_raster(station: EndStation, grid: RasterGrid) -> list[str]:
+    """Return everything that forbids this raster here and now, before any motor moves; an empty list allows it."""
+    problems: list[str] = []
+    for name, line in (("x", grid.x), ("y", grid.y)):
+        axis = getattr(station.manipulator, name)
+        for position in {line.start, line.stop}:
+            try:
+                axis.check_value(position)
+            except ValueError as error:
+                problems.append(str(error))
+        if line.num > 1 and abs(line.step) <= axis.tolerance / 10:
+            problems.append(
+                f"step of {abs(line.step):g} um along {name} is below a tenth of its tolerance, "
+                f"{axis.tolerance:g} um: neighbours could not be told apart"
+            )
+    for axis in station.manipulator.axes.values():
+        try:
+            axis.check_units()
+        except ValueError as error:
+            problems.append(str(error))
+    return problems
+
+
+def gap_raster(
+    station: EndStation,
+    grid: RasterGrid,
+    region: Region,
+    windows: Sequence[AngleWindow],
+    calibration: Mapping[str, Any],
+    *,
+    directory: Path,
+    limits: GateLimits | None = None,
+    storage_error: Callable[[], Exception | None] = lambda: None,
+    md: Mapping[str, Any] | None = None,
+) -> MsgGenerator:
+    """Raster a sample and emit one event a pixel.
+
+    Parameters
+    ----------
+    station : EndStation
+        Connected.
+    grid : RasterGrid
+        Pixels, um.
+    region : Region
+        Set on the analyser before the first motion.
+    windows : sequence of AngleWindow
+        Summed into ``edc``.
+    calibration : mapping
+        ``ef`` (eV kinetic, one a window), ``ef_error``, ``resolution`` (FWHM, eV), ``temperature`` (K), ...; a missing
+        ``row_shift`` is no shift.
+    directory : Path
+        Holds one folder a run, named by its uid; the frame file goes there.
+    limits : GateLimits, optional
+    storage_error : callable, optional
+        Returns why documents cannot be stored now, or None; asked before every exposure.
+    md : mapping, optional
+        Goes into the start document: sample, operator and the like.
+
+    Returns
+    -------
+    str
+        The run's uid.
+
+    Raises
+    ------
+    ValueError
+        The raster cannot be done; the message lists every reason and no motor has moved.
+    """
+    problems = check_raster(station, grid)
+    if problems:
+        raise ValueError("; ".join(problems))
+    yield Msg("set", station.analyser, region, group="region")
+    yield Msg("wait", None, group="region", timeout=REGION_TIMEOUT)
+    energy, angle = station.analyser.axes
+    record = _calibration_record(calibration, len(windows), len(angle))
+    event = PointEvent(windows, energy, angle, record)
+    limits = limits or GateLimits()
+    gate = Gate.of(station, limits)
+    start = _start_document(station, grid, windows, record, (energy, angle), limits) | dict(md or {})
+
+    def raster() -> MsgGenerator:
+        uid: str = yield from bps.open_run(start)
+        folder = directory / uid
+        folder.mkdir(parents=True, exist_ok=True)
+        frames = FrameFile(folder / start["frame_file"], energy, angle, station.analyser.frame_dtype)
+        accepted = AcceptedPoint("accepted_point", event.data_keys(), frames)
+        rejected = RejectedFrames("rejected_frames", frames)
+        taker = PointTaker(station, gate, accepted, rejected, event.compose, storage_error)
+        yield Msg("stage", accepted)
+        # Describes the device now: later, between create and save, nothing is left at which a pause could cut in.
+        yield from bps.declare_stream(accepted, name="primary")
+        try:
+            for point in grid.points():
+                yield from take_point(taker, point.pixel, {"x": point.x, "y": point.y})
+        finally:
+            yield Msg("unstage", accepted)
+        yield from bps.close_run()
+        return uid
+
+    return (yield from bpp.finalize_wrapper(_with_shutter(station, raster()), _close_shutter(station)))
+
+
+def _with_shutter(station: EndStation, plan: MsgGenerator) -> MsgGenerator:
+    yield Msg("set", station.shutter, "open", group="shutter")
+    yield Msg("wait", None, group="shutter", timeout=20.0)
+    return (yield from plan)
+
+
+def _close_shutter(station: EndStation) -> MsgGenerator:
+    yield Msg("set", station.shutter, "close", group="shutter")
+    yield Msg("wait", None, group="shutter", timeout=20.0)
+
+
+def _calibration_record(calibration: Mapping[str, Any], n_window: int, n_angle: int) -> dict[str, Any]:
+    record = dict(calibration)
+    record.setdefault("row_shift", [0] * n_angle)
+    for name in ("ef", "ef_error"):
+        values = list(np.broadcast_to(np.asarray(record[name], dtype=np.float64), (n_window,)))
+        record[name] = [float(value) for value in values]
+    record["row_shift"] = [int(shift) for shift in record["row_shift"]]
+    return record
+
+
+def _start_document(
+    station: EndStation,
+    grid: RasterGrid,
+    windows: Sequence[AngleWindow],
+    calibration: Mapping[str, Any],
+    axes: tuple[NDArray[np.float64], NDArray[np.float64]],
+    limits: GateLimits,
+) -> dict[str, Any]:
+    energy, angle = axes
+    return {
+        "plan_name": "gap_raster",
+        "grid": grid.document(),
+        "shape": list(grid.shape),
+        "extents": [[grid.y.start, grid.y.stop], [grid.x.start, grid.x.stop]],
+        "num_points": grid.num_points,
+        "motors": ["manipulator_y", "manipulator_x"],
+        "region": station.analyser.describe_region(),
+        "windows": [window.model_dump() for window in windows],
+        "energy_axis": energy.tolist(),
+        "angle_axis": angle.tolist(),
+        "calibration": dict(calibration),
+        "source": station.source.settings(),
+        "gate": limits.model_dump(),
+        "frame_file": "frames.h5",
+    }
