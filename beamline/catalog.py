@@ -1,0 +1,295 @@
+"""The embedded catalog: Tiled on SQLite and plain files under ``DIR/catalog``, opened inside the process that asks.
+
+No server runs and no port is open: `open_catalog` builds Tiled's own application from ``DIR/catalog/config.yml`` and
+talks to it in memory. The same file serves the same data to other machines: ``tiled serve config
+DIR/catalog/config.yml`` (loopback and an API key unless told otherwise).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import json
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FOLDER = "catalog"
+CONFIG = "config.yml"
+DATABASE = "catalog.db"
+INITIALISED = "initialised"
+
+
+class CatalogError(Exception):
+    """The catalog cannot be opened or has no such run; the message says what was asked and what to do."""
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One line of ``microarpes runs``.
+
+    Attributes
+    ----------
+    uid : str
+        Unique id of the run; its first eight letters are enough to find it again.
+    time : float
+        Start, seconds since the epoch.
+    plan : str
+        Name of the plan.
+    sample : str
+        Sample id; empty if the run names none.
+    planned : int or None
+        Pixels asked for.
+    points : int or None
+        Events of the stream `primary`; None while the run is open.
+    exit_status : str
+        ``success``, ``fail``, ``abort``, or ``open`` while there is no stop document.
+    reason : str
+        Why it ended early; empty otherwise.
+    original_run : str or None
+        Uid of the run this one was derived from.
+    derived_runs : tuple of str
+        Uids of the runs derived from this one, oldest first.
+    """
+
+    uid: str
+    time: float
+    plan: str
+    sample: str
+    planned: int | None
+    points: int | None
+    exit_status: str
+    reason: str = ""
+    original_run: str | None = None
+    derived_runs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunDetails:
+    """What ``microarpes show`` prints.
+
+    Attributes
+    ----------
+    summary : RunSummary
+        The line of the run in the list.
+    start, stop : mapping
+        The documents as stored; `stop` is empty while the run is open.
+    streams : mapping of str to mapping
+        For each stream its data keys: ``{stream: {key: (dtype, shape, units)}}``.
+    """
+
+    summary: RunSummary
+    start: Mapping[str, Any]
+    stop: Mapping[str, Any]
+    streams: Mapping[str, Mapping[str, tuple[str, tuple[int, ...], str]]] = field(default_factory=dict)
+
+
+def catalog_config(directory: Path) -> str:
+    """Return the text of ``config.yml`` for the catalog of `directory`, as a stock Tiled server reads it.
+
+    Tables go to SQLite and not to DuckDB: a second process cannot open a DuckDB file that is being written.
+    """
+    root = Path(directory).resolve()
+    folder = root / FOLDER
+    place = {
+        "uri": f"sqlite:///{folder / DATABASE}",
+        "specs": [{"name": "CatalogOfBlueskyRuns", "version": "3.0"}],
+        "writable_storage": [f"file://localhost{folder / 'data'}", f"sqlite:///{folder / 'tables.db'}"],
+        "readable_storage": [f"file://localhost{root}"],
+        "init_if_not_exists": False,
+    }
+    exporter = {"application/json-seq": "bluesky_tiled_plugins.exporters:json_seq_exporter"}
+    lines = [
+        "# Written by microarpes; `tiled serve config` of this file serves the runs to other programs.",
+        f"catalog: {json.dumps(place, ensure_ascii=False)}",
+        f"media_types: {json.dumps({'BlueskyRun': exporter})}",
+        "uvicorn: {host: 127.0.0.1}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def create_catalog(directory: Path) -> Path:
+    """Make ``DIR/catalog`` ready if it is not, and return the path of its ``config.yml``.
+
+    Two processes may do so at once: the second waits for the first.
+
+    Raises
+    ------
+    CatalogError
+        The path holds a character that Tiled's addresses cannot carry.
+    """
+    folder = Path(directory).resolve() / FOLDER
+    if set("?#%") & set(str(folder)):
+        raise CatalogError(f"{folder} holds one of ? # %, which a file address cannot; choose another directory")
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        (folder / "data").mkdir(exist_ok=True)
+        if not (folder / INITIALISED).exists():
+            with ThreadPoolExecutor(1) as thread:  # it runs an event loop, and the caller may have one already
+                thread.submit(_initialise, f"sqlite:///{folder / DATABASE}").result()
+            (folder / INITIALISED).touch()
+        _write_config(folder / CONFIG, catalog_config(folder.parent))
+    return folder / CONFIG
+
+
+def _initialise(uri: str) -> None:
+    from tiled.commandline._catalog import init
+
+    with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # alembic's advice about a configuration file that is Tiled's
+        init(uri, if_not_exists=True)
+
+
+def _write_config(path: Path, text: str) -> None:
+    if path.exists() and path.read_text() == text:
+        return
+    fresh = path.with_suffix(".new")
+    fresh.write_text(text)
+    os.replace(fresh, path)
+
+
+@contextlib.contextmanager
+def open_catalog(directory: Path, *, create: bool = False) -> Iterator[Any]:
+    """Open the embedded catalog of `directory` and yield a Tiled client of it.
+
+    Parameters
+    ----------
+    directory : Path
+        The folder of the runs; the catalog is ``DIR/catalog``.
+    create : bool
+        Make an empty catalog where there is none.
+
+    Yields
+    ------
+    bluesky_tiled_plugins.CatalogOfBlueskyRuns
+        The stock client, as ``tiled.client.from_uri`` would return it: ``client[uid]["primary"].read()``. Give it to
+        ``databroker.Broker`` for the older interface. It is closed on leaving the ``with`` block.
+
+    Raises
+    ------
+    CatalogError
+        There is no catalog in `directory`, or it was written by another version of Tiled.
+    """
+    folder = Path(directory) / FOLDER
+    if not create and not (folder / INITIALISED).exists():
+        raise CatalogError(f"no catalog in {directory}: {folder / CONFIG} is missing; name a folder that holds runs")
+    context = _open_application(create_catalog(Path(directory)))
+    try:
+        from tiled.client import from_context
+
+        yield from_context(context)
+    finally:
+        context.close()
+
+
+def _open_application(config: Path) -> Any:
+    _quiet()
+    from tiled.client.context import Context
+    from tiled.config import construct_build_app_kwargs, parse_configs
+    from tiled.server.app import build_app
+
+    app = build_app(**construct_build_app_kwargs(parse_configs(config)))
+    logging.getLogger("tiled.server.app").setLevel(logging.WARNING)  # its import sets INFO and prints to stderr
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # starlette prefers a successor of httpx that tiled does not use
+        try:
+            return Context.from_app(app)
+        except Exception as error:  # whatever its database layer raises
+            raise CatalogError(
+                f"{config.parent / DATABASE} cannot be opened: {error}; if Tiled was upgraded, run "
+                f"`tiled catalog upgrade-database sqlite:///{config.parent / DATABASE}`"
+            ) from error
+
+
+def _quiet() -> None:
+    # Fixed-width strings (`status` of the fits) have no entry in the Zarr v3 standard yet; zarr-python reads and
+    # writes them, the same at every version so far, and a test compares them bit for bit.
+    from zarr.errors import UnstableSpecificationWarning
+
+    warnings.filterwarnings("ignore", category=UnstableSpecificationWarning)
+
+
+def list_runs(client: Any, *, derived: bool = False) -> list[RunSummary]:
+    """Return the runs in the catalog, oldest first.
+
+    Parameters
+    ----------
+    client : CatalogOfBlueskyRuns
+        From `open_catalog`, or any Tiled client of such a catalog.
+    derived : bool
+        List runs derived from others too; otherwise they are only named in `derived_runs` of their original.
+    """
+    starts: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    children: dict[str, list[tuple[float, str]]] = {}
+    for uid, run in client.items():
+        start = dict(run.metadata.get("start") or {"uid": uid})
+        starts.append((start, dict(run.metadata.get("stop") or {})))
+        if original := start.get("original_run_uid"):
+            children.setdefault(original, []).append((float(start.get("time", 0.0)), uid))
+    summaries = [_summary(start, stop, children) for start, stop in starts]
+    shown = [run for run in summaries if derived or run.original_run is None]
+    return sorted(shown, key=lambda run: run.time)
+
+
+def _summary(start: dict[str, Any], stop: dict[str, Any], children: dict[str, list[tuple[float, str]]]) -> RunSummary:
+    sample = start.get("sample")
+    uid = str(start["uid"])
+    return RunSummary(
+        uid=uid,
+        time=float(start.get("time", 0.0)),
+        plan=str(start.get("plan_name", "")),
+        sample=str(sample.get("id", "") if isinstance(sample, dict) else sample or ""),
+        planned=start.get("num_points"),
+        points=(stop.get("num_events") or {}).get("primary", 0) if stop else None,
+        exit_status=str(stop.get("exit_status", "open")),
+        reason=str(stop.get("reason", "")),
+        original_run=start.get("original_run_uid"),
+        derived_runs=tuple(child for _, child in sorted(children.get(uid, []))),
+    )
+
+
+def find_run(client: Any, name: str) -> Any:
+    """Return the run called `name`: its uid, the first letters of it, or ``-1`` for the last, ``-2`` before that.
+
+    Raises
+    ------
+    CatalogError
+        No run, or more than one, has that name.
+    """
+    if name.startswith("-") and name[1:].isdigit():
+        runs = list_runs(client)
+        if not 1 <= int(name[1:]) <= len(runs):
+            raise CatalogError(f"run {name} was asked for, but the catalog holds {len(runs)}; see `microarpes runs`")
+        return client[runs[int(name)].uid]
+    found = [uid for uid in client if uid.startswith(name)] if name else []
+    if len(found) == 1:
+        return client[found[0]]
+    what = "no run" if not found else f"{len(found)} runs ({', '.join(uid[:8] for uid in found[:5])})"
+    raise CatalogError(f"{what} in the catalog has a uid that starts with {name!r}; see `microarpes runs`")
+
+
+def show_run(client: Any, name: str) -> RunDetails:
+    """Return everything ``microarpes show`` prints of the run called `name` (see `find_run`)."""
+    run = find_run(client, name)
+    start = dict(run.metadata["start"])
+    derived = {one.uid: one for one in list_runs(client, derived=True)}
+    streams = {}
+    for stream in run:
+        keys = run[stream].metadata.get("data_keys", {})
+        streams[stream] = {
+            key: (
+                str(spec.get("dtype_numpy") or spec["dtype"]),
+                tuple(spec.get("shape") or ()),
+                spec.get("units") or "",
+            )
+            for key, spec in sorted(keys.items())
+        }
+    return RunDetails(derived[start["uid"]], start, dict(run.metadata.get("stop") or {}), streams)

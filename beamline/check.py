@@ -1,0 +1,126 @@
+"""``microarpes check``: look at everything a night depends on, and list all that is wrong, not the first."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from microarpes.beamline.config import Config, load_config
+from microarpes.beamline.instrument import connect_end_station
+
+if TYPE_CHECKING:
+    from microarpes.devices.end_station import EndStation
+
+#: Bytes that must be free before a run may begin, and the skew of clocks that spoils time stamps, s.
+MIN_FREE = 2 * 2**30
+MAX_SKEW = 1.0
+
+
+def run_check(config_file: Path, directory: Path) -> int:
+    """Print one line a finding; return 0 when there is none, 1 otherwise.
+
+    Raises
+    ------
+    microarpes.beamline.config.ConfigError
+        The configuration itself is wrong.
+    """
+    config = load_config(config_file)
+    findings = list(findings_of(config, directory))
+    for finding in findings:
+        sys.stderr.write(f"microarpes: {finding}\n")
+    if findings:
+        sys.stderr.write(f"microarpes: {len(findings)} findings; see to them before beamtime\n")
+        return 1
+    sys.stdout.write(f"{config.beamline.name}: all process variables answer, limits, units, disk and clock are right\n")
+    return 0
+
+
+def findings_of(config: Config, directory: Path) -> Iterator[str]:
+    """Yield all that is wrong."""
+    yield from _disk(directory)
+    if not config.beamline.hardware_interlock:
+        yield "beamline.hardware_interlock is empty; name what protects the detector when this program does not"
+    if config.analyser.max_count_rate is None:
+        yield "analyser.max_count_rate is not set: nothing stops an exposure that counts too fast but the interlock"
+    try:
+        station = connect_end_station(config)
+    except ConnectionError as error:
+        yield str(error)
+        return
+    for look in (_axes, _analyser, _windows, _clock, _beam):
+        try:
+            yield from look(config, station)
+        except Exception as error:  # noqa: BLE001 - a look that fails is a finding, the others go on
+            yield f"{look.__name__.strip('_')}: {error}"
+
+
+Look = Callable[[Config, "EndStation"], Iterator[str]]
+
+
+def _disk(directory: Path) -> Iterator[str]:
+    existing = next(folder for folder in (directory.resolve(), *directory.resolve().parents) if folder.exists())
+    free = shutil.disk_usage(existing).free
+    if free < MIN_FREE:
+        yield f"{existing} has {free / 2**30:.1f} GiB free; at least {MIN_FREE / 2**30:.0f} GiB are needed"
+    if not os.access(existing, os.W_OK):
+        yield f"{existing} cannot be written; choose another --directory"
+
+
+def _axes(config: Config, station: EndStation) -> Iterator[str]:
+    for name, axis in station.manipulator.axes.items():
+        try:
+            axis.check_units()
+        except ValueError as error:
+            yield str(error)
+        low, high = axis.limits
+        if not low < high:
+            yield f"{axis.prefix} has soft limits [{low:g}, {high:g}] {axis.units}, which EPICS takes for no limits"
+        elif not low <= axis.position <= high:
+            yield f"{axis.prefix} is at {axis.position:g} {axis.units}, outside its soft limits [{low:g}, {high:g}]"
+        if axis.tolerance <= 0:
+            yield f"manipulator.tolerances.{name} must be above 0"
+
+
+def _analyser(config: Config, station: EndStation) -> Iterator[str]:
+    status = station.analyser.set(config.region)
+    try:
+        status.wait(30.0)
+    except Exception as error:  # noqa: BLE001 - the driver's refusal is the finding
+        yield f"region {config.region.name!r}: {error}"
+        return
+    energy, _ = station.analyser.axes
+    edge = config.calibration.fermi_energy
+    if not energy[0] <= edge <= energy[-1]:
+        yield (
+            f"calibration.fermi_energy = {edge:g} eV is outside the region's window "
+            f"[{energy[0]:.3f}, {energy[-1]:.3f}] eV: no gap could be fitted"
+        )
+
+
+def _windows(config: Config, station: EndStation) -> Iterator[str]:
+    _, angle = station.analyser.axes
+    for window in config.windows:
+        try:
+            window.channels(angle)
+        except ValueError as error:
+            yield str(error)
+
+
+def _clock(config: Config, station: EndStation) -> Iterator[str]:
+    beat = station.heartbeat.beat
+    beat.get(use_monitor=False)
+    skew = time.time() - float(beat.timestamp)
+    if abs(skew) > MAX_SKEW:
+        yield f"{beat.pvname} is stamped {skew:.1f} s before this host's clock: dead heartbeat, or clocks apart"
+
+
+def _beam(config: Config, station: EndStation) -> Iterator[str]:
+    for signal, unit in ((station.beam.ring_current, "mA"), (station.cryostat.temperature, "K")):
+        value = float(signal.get(use_monitor=False))
+        if not value > 0:
+            yield f"{signal.pvname} = {value:g} {unit} is not above 0"

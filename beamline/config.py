@@ -1,0 +1,223 @@
+"""The configuration of a beamline: one TOML file, validated as a whole, unknown keys refused."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from microarpes.devices.region import AngleWindow, Finite, Region, antinodal_pair
+from microarpes.plans.limits import GateLimits
+
+#: A process variable or a prefix of one: what EPICS allows, so no blank, newline or shell character.
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_\-+:\[\]<>;.{}]*$", max_length=60)]
+Positive = Annotated[Finite, Field(gt=0)]
+NotNegative = Annotated[Finite, Field(ge=0)]
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the message names file, key, value and what is allowed, one a line."""
+
+
+AXES = ("x", "y", "z", "polar", "tilt", "azimuth")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BeamlineSection(_Section):
+    """Who and where."""
+
+    name: str
+    operator: str = ""
+    hardware_interlock: str = ""
+
+
+class ChannelAccessSection(_Section):
+    """How Channel Access finds the IOCs; unset values leave the environment as it is."""
+
+    control_layer: Literal["pyepics", "caproto"] = "pyepics"
+    address_list: str | None = None
+    auto_address_list: bool = False
+    server_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+
+
+class ManipulatorSection(_Section):
+    """Six motor records."""
+
+    prefix: Name
+    suffixes: dict[str, Name] = Field(default_factory=dict)
+    tolerances: dict[str, Positive] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _known_axes(self) -> ManipulatorSection:
+        for table in ("suffixes", "tolerances"):
+            unknown = sorted(set(getattr(self, table)) - set(AXES))
+            if unknown:
+                raise ValueError(f"{table}: unknown axis {', '.join(unknown)}; the axes are {', '.join(AXES)}")
+        return self
+
+
+class AnalyserSection(_Section):
+    """The analyser's driver, and the count rate (counts/s on the whole detector) at which its detector is spared."""
+
+    prefix: Name
+    driver: Literal["SES"] = "SES"
+    count_rate_pv: Name = ""
+    max_count_rate: Positive | None = None
+
+    @model_validator(mode="after")
+    def _a_limit_needs_a_rate(self) -> AnalyserSection:
+        if (self.max_count_rate is None) != (not self.count_rate_pv):
+            raise ValueError("count_rate_pv and max_count_rate belong together; give both or neither")
+        return self
+
+
+class BeamSection(_Section):
+    """Ring current and gated I0."""
+
+    ring_current_pv: Name
+    i0_prefix: Name
+
+
+class PrefixSection(_Section):
+    """A device with a prefix."""
+
+    prefix: Name
+
+
+class CryostatSection(PrefixSection):
+    """A Lake Shore 336; `sensor` is the one at the sample."""
+
+    sensor: Literal["IN1", "IN2", "IN3", "IN4"] = "IN1"
+
+
+class PVSection(_Section):
+    """A device of one process variable."""
+
+    pv: Name
+
+
+class SourceSection(_Section):
+    """The photon source, and what no process variable tells of it: incidence in deg, spot FWHM in um."""
+
+    photon_energy_pv: Name
+    polarisation_pv: Name
+    slit_prefix: Name
+    beam_incidence: Finite = 45.0
+    spot_size: tuple[Positive, Positive] = (10.0, 12.0)
+
+
+class CalibrationSection(_Section):
+    """The calibration record a run starts with: E_F in eV kinetic, FWHM in eV, temperatures in K."""
+
+    fermi_energy: Positive
+    fermi_energy_error: NotNegative = 0.0
+    resolution: Positive
+    resolution_error: NotNegative = 0.0
+    temperature: Positive
+    temperature_error: NotNegative = 0.0
+    gain: Positive = 1.0
+
+
+class SampleSection(_Section):
+    """What is known of the sample; text, and numbers in K and mbar."""
+
+    id: str = ""
+    cleave_time: str = ""
+    cleave_temperature: Positive | None = None
+    base_pressure: Positive | None = None
+
+
+class Config(_Section):
+    """A whole beamline."""
+
+    beamline: BeamlineSection
+    channel_access: ChannelAccessSection = ChannelAccessSection()
+    manipulator: ManipulatorSection
+    analyser: AnalyserSection
+    beam: BeamSection
+    shutter: PrefixSection
+    cryostat: CryostatSection
+    vacuum: PVSection
+    source: SourceSection
+    heartbeat: PVSection
+    calibration: CalibrationSection
+    sample: SampleSection = SampleSection()
+    region: Region
+    windows: tuple[AngleWindow, ...] = Field(default_factory=antinodal_pair, min_length=1, max_length=64)
+    gate: GateLimits = GateLimits()
+
+    @model_validator(mode="after")
+    def _distinct_windows(self) -> Config:
+        names = [window.name for window in self.windows]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"windows have the same name: {', '.join(twice)}; give each its own")
+        return self
+
+    def changed(self, **sections: dict[str, Any]) -> Config:
+        """Return a copy with some keys of some sections replaced, validated again."""
+        data = self.model_dump()
+        for section, values in sections.items():
+            data[section] = {**data[section], **values}
+        return parse_config(data, "the command line")
+
+
+def parse_config(data: dict[str, Any], origin: str) -> Config:
+    """Validate configuration data.
+
+    Raises
+    ------
+    ConfigError
+        Every problem on a line of its own, with the key it concerns.
+    """
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError("\n".join(f"{origin}: {_explain(problem)}" for problem in error.errors())) from None
+
+
+def _explain(problem: Any) -> str:
+    key = ".".join(str(part) for part in problem["loc"]) or "the file"
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {key} = {problem['input']!r}; a typing error? remove it or correct its name"
+    if problem["type"] == "missing":
+        return f"{key} is missing; every beamline has to say it"
+    message = problem["msg"].removeprefix("Value error, ")
+    found = "" if isinstance(problem["input"], dict) else f" (found {problem['input']!r})"
+    return f"{key}: {message}{found}"
+
+
+def load_config(path: Path) -> Config:
+    """Read and validate a TOML file.
+
+    Raises
+    ------
+    ConfigError
+        No such file, not TOML, or not a valid configuration.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"the configuration {path} cannot be read: {reason}") from None
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from None
+    return parse_config(data, str(path))
+
+
+def simulated_config() -> Config:
+    """Return the configuration of the simulated beamline that ships with the program."""
+    return parse_config(tomllib.loads(simulated_text()), "simulated.toml")
+
+
+def simulated_text() -> str:
+    """Return the text of ``simulated.toml``, a commented example to start one's own from."""
+    return resources.files("microarpes.beamline").joinpath("simulated.toml").read_text(encoding="utf-8")

@@ -1,0 +1,120 @@
+"""The RunEngine of a beamline: the journal first, progress second, nothing else in this process."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bluesky import RunEngine
+from bluesky.preprocessors import SupplementalData
+
+from microarpes.beamline.journal import JournalError, JournalWriter
+
+if TYPE_CHECKING:
+    from microarpes.devices.end_station import EndStation
+
+logger = logging.getLogger(__name__)
+
+RAW_JOURNAL = "raw.journal"
+GAP_JOURNAL = "gap.journal"
+FRAME_FILE = "frames.h5"
+ENGINE_LOG = "engine.log"
+
+
+class RunJournals:
+    """The first subscriber: opens a journal at each start document and closes it at the stop document.
+
+    Parameters
+    ----------
+    directory : Path
+        Gets one folder a run, named by its uid.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = Path(directory)
+        self._writer: JournalWriter | None = None
+        #: uid of the run that was begun last, "" before the first.
+        self.run_uid = ""
+
+    def __call__(self, name: str, doc: dict[str, Any]) -> None:
+        """Append a document to the journal of its run."""
+        if name == "start":
+            self.run_uid = doc["uid"]
+            folder = self.directory / doc["uid"]
+            folder.mkdir(parents=True, exist_ok=True)
+            self._writer = JournalWriter(folder / RAW_JOURNAL)
+        if self._writer is None:
+            raise JournalError(f"a {name} document came before any start document")
+        self._writer(name, doc)
+        if name == "stop":
+            writer, self._writer = self._writer, None
+            writer.close()
+
+    def error(self) -> Exception | None:
+        """Try to write what the disk refused; return the error that is left, or None."""
+        return self._writer.retry() if self._writer is not None else None
+
+
+class Watcher:
+    """A subscriber that may look on but never harm: whatever it raises is logged once and it is dropped."""
+
+    def __init__(self, callback: Callable[[str, dict[str, Any]], None]) -> None:
+        self._callback: Callable[[str, dict[str, Any]], None] | None = callback
+
+    def __call__(self, name: str, doc: dict[str, Any]) -> None:
+        """Pass a document on."""
+        if self._callback is None:
+            return
+        try:
+            self._callback(name, doc)
+        except BaseException:
+            # SystemExit in a callback would hang the RunEngine for ever; the scan goes on without this watcher.
+            logger.exception("a watcher of the run failed and was dropped")
+            self._callback = None
+
+
+def make_engine(directory: Path, station: EndStation | None = None) -> tuple[RunEngine, RunJournals]:
+    """Return a RunEngine whose first subscriber is the journal.
+
+    Parameters
+    ----------
+    directory : Path
+        Where runs are kept; made if missing.
+    station : EndStation, optional
+        Read into the ``baseline`` stream at the start and the end of each run.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    log_to_file(directory)
+    engine = RunEngine({"versions": versions()})
+    journals = RunJournals(directory)
+    engine.subscribe(journals)
+    if station is not None:
+        baseline = [station.manipulator, station.beam, station.cryostat, station.gauge, station.source]
+        engine.preprocessors.append(SupplementalData(baseline=baseline))
+    return engine, journals
+
+
+def log_to_file(directory: Path) -> None:
+    """Send what bluesky and ophyd log, tracebacks included, to ``engine.log`` instead of the terminal."""
+    handler = logging.FileHandler(Path(directory) / ENGINE_LOG, delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    for name in ("bluesky", "ophyd"):
+        log = logging.getLogger(name)
+        log.handlers = [handler]
+        log.propagate = False
+
+
+def versions() -> dict[str, str]:
+    """Return the versions a run was taken with."""
+    found = {"python": ".".join(str(part) for part in sys.version_info[:3])}
+    for name in ("microarpes", "bluesky", "ophyd", "numpy", "scipy", "h5py"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    return found

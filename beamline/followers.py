@@ -1,0 +1,96 @@
+"""Processes that tail the journals of a run: the fit and the catalog, none able to slow or hurt the scan."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process with this id is there."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@dataclass
+class Followers:
+    """Start the followers at a run's start document; a watcher of the RunEngine.
+
+    Parameters
+    ----------
+    directory : Path
+        Where runs are kept.
+    fit_arguments : tuple of str
+        Passed on to the fit follower.
+    """
+
+    directory: Path
+    fit_arguments: tuple[str, ...] = ()
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def __call__(self, name: str, doc: dict[str, Any]) -> None:
+        """Start fit and catalog for the run that begins."""
+        if name != "start":
+            return
+        writer = ("--raw-writer", str(os.getpid()))
+        fit = self._start("fit", doc["uid"], *writer, *self.fit_arguments)
+        self._start("catalog", doc["uid"], *writer, "--derived-writer", str(fit.pid))
+
+    def _start(self, what: str, uid: str, *arguments: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", f"microarpes.beamline.follow_{what}"]
+        command += ["--directory", str(self.directory), "--run", uid, *arguments]
+        log = self.directory / uid / f"{what}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            process = subprocess.Popen(  # noqa: S603 - our own module, no shell
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            )
+        self.processes[what] = process
+        return process
+
+    def wait(self, timeout: float = 120.0) -> list[str]:
+        """Wait until the followers have caught up; return what went wrong, an empty list when nothing did.
+
+        Parameters
+        ----------
+        timeout : float
+            Seconds for all of them together; one that needs more is ended and reported.
+        """
+        deadline = time.monotonic() + timeout
+        problems = []
+        for what, process in self.processes.items():
+            try:
+                status = process.wait(max(deadline - time.monotonic(), 0.0))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                problems.append(f"the {what} follower did not catch up within {timeout:g} s; see {what}.log of the run")
+                continue
+            if status != 0:
+                problems.append(f"the {what} follower ended with status {status}; see {what}.log of the run")
+        self.processes.clear()
+        return problems
+
+    def end(self) -> None:
+        """End followers that still run, as when the program is interrupted."""
+        for process in self.processes.values():
+            process.terminate()
+        for process in self.processes.values():
+            try:
+                process.wait(5.0)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        self.processes.clear()

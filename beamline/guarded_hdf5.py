@@ -1,0 +1,94 @@
+"""Opening an HDF5 file that comes from elsewhere: nothing outside the file is followed, nothing absurd is read."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from microarpes.beamline.recording_format import RecordingError, check_size
+
+#: The filters that come with HDF5 and h5py; any other would load code from a plugin folder.
+_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_LZF}
+_FILTERS |= {h5py.h5z.FILTER_SCALEOFFSET, h5py.h5z.FILTER_NBIT, h5py.h5z.FILTER_SZIP}
+_MAX_OBJECTS = 10_000
+
+
+@contextlib.contextmanager
+def open_guarded(path: Path) -> Iterator[Any]:
+    """Open `path` for reading after every link and dataset in it was looked at.
+
+    Yields
+    ------
+    h5py.File
+
+    Raises
+    ------
+    RecordingError
+        The file is not HDF5 or truncated, holds an external or soft link, external storage, a virtual dataset or a
+        filter that is not HDF5's own, or declares more data than a file of its size can hold.
+    """
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise RecordingError(f"{path} is not a whole HDF5 file: {error}; it may be truncated, copy it again") from error
+    with file:
+        _walk(file, path)
+        yield file
+
+
+def _walk(file: Any, path: Path) -> None:
+    seen: set[int] = set()
+    groups = [("", file)]
+    while groups:
+        prefix, group = groups.pop()
+        for name in group:
+            where = f"{prefix}/{name}"
+            link = group.get(name, getlink=True)
+            if not isinstance(link, h5py.HardLink):
+                raise RecordingError(
+                    f"{path} holds the {_kind(link)} {where}; links are not followed, copy the data in"
+                )
+            item = group.get(name)
+            address = h5py.h5o.get_info(item.id).addr
+            if address in seen:
+                continue
+            seen.add(address)
+            if len(seen) > _MAX_OBJECTS:
+                raise RecordingError(f"{path} holds more than {_MAX_OBJECTS} objects; a recording has a few tens")
+            if isinstance(item, h5py.Group):
+                groups.append((where, item))
+            elif isinstance(item, h5py.Dataset):
+                _check_dataset(item, where, path)
+
+
+def _kind(link: object) -> str:
+    return "external link" if isinstance(link, h5py.ExternalLink) else "soft link"
+
+
+def _check_dataset(dataset: Any, where: str, path: Path) -> None:
+    creation = dataset.id.get_create_plist()
+    if creation.get_external_count() or dataset.is_virtual:
+        raise RecordingError(
+            f"{where} in {path} keeps its data in other files; they are not followed, copy the data in"
+        )
+    unknown = {creation.get_filter(i)[0] for i in range(creation.get_nfilters())} - _FILTERS
+    if unknown:
+        raise RecordingError(f"{where} in {path} uses filter {sorted(unknown)}, which is not HDF5's own; rewrite it")
+    check_size(where, dataset.size * dataset.dtype.itemsize if dataset.size else 0, path)
+
+
+def read_numbers(file: Any, name: str, path: Path, dimensions: int) -> Any:
+    """Return dataset `name` of an open file after looking that it holds real numbers in so many dimensions."""
+    dataset = file.get(name)
+    if not isinstance(dataset, h5py.Dataset):
+        raise RecordingError(f"{path} has no dataset {name!r}; see the recording format")
+    if dataset.dtype.kind not in "iuf" or dataset.ndim != dimensions:
+        raise RecordingError(
+            f"{name!r} in {path} is {dataset.dtype} of shape {dataset.shape}; "
+            f"real numbers in {dimensions} dimensions are needed"
+        )
+    return dataset

@@ -1,0 +1,81 @@
+"""From a configuration to connected devices."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from microarpes.beamline.config import ChannelAccessSection, Config
+from microarpes.beamline.repeater import serve_repeater
+
+if TYPE_CHECKING:
+    from microarpes.devices.end_station import EndStation
+
+
+def prepare_channel_access(section: ChannelAccessSection) -> None:
+    """Set the environment Channel Access reads; must run before ophyd is imported for the first time."""
+    os.environ["OPHYD_CONTROL_LAYER"] = section.control_layer
+    if section.address_list is not None:
+        os.environ["EPICS_CA_ADDR_LIST"] = section.address_list
+        os.environ["EPICS_CA_AUTO_ADDR_LIST"] = "YES" if section.auto_address_list else "NO"
+    if section.server_port is not None:
+        os.environ["EPICS_CA_SERVER_PORT"] = str(section.server_port)
+    if shutil.which("caRepeater") is None:
+        serve_repeater()
+
+
+def make_end_station(config: Config) -> EndStation:
+    """Make all devices of a beamline without waiting for any of them."""
+    from microarpes.devices.analyser import analyser_class
+    from microarpes.devices.channel_access import set_deadlines
+    from microarpes.devices.end_station import EndStation
+    from microarpes.devices.environment import Beam, Cryostat, Heartbeat, Shutter, Source, VacuumGauge
+    from microarpes.devices.manipulator import Manipulator
+    from microarpes.devices.over_count_guard import OverCountGuard
+
+    set_deadlines()
+    source, limit = config.source, config.analyser.max_count_rate
+    return EndStation(
+        manipulator=Manipulator(
+            config.manipulator.prefix,
+            suffixes=config.manipulator.suffixes,
+            tolerances=config.manipulator.tolerances,
+            name="manipulator",
+        ),
+        analyser=analyser_class()(config.analyser.prefix, name="analyser"),
+        beam=Beam(ring_pv=config.beam.ring_current_pv, i0_prefix=config.beam.i0_prefix, name="beam"),
+        shutter=Shutter(config.shutter.prefix, name="shutter"),
+        cryostat=Cryostat(config.cryostat.prefix, sensor=config.cryostat.sensor, name="cryostat"),
+        gauge=VacuumGauge(config.vacuum.pv, name="gauge"),
+        source=Source(
+            photon_energy_pv=source.photon_energy_pv,
+            polarisation_pv=source.polarisation_pv,
+            slit_prefix=source.slit_prefix,
+            name="source",
+        ),
+        heartbeat=Heartbeat(config.heartbeat.pv, name="heartbeat"),
+        guard=None if limit is None else OverCountGuard(config.analyser.count_rate_pv, limit=limit, name="guard"),
+    )
+
+
+def connect_end_station(config: Config, timeout: float = 5.0) -> EndStation:
+    """Make and connect all devices.
+
+    Raises
+    ------
+    microarpes.devices.channel_access.MissingPVs
+        Some process variables are not there; all of them are listed.
+    """
+    prepare_channel_access(config.channel_access)
+    from microarpes.devices.channel_access import connect
+
+    station = make_end_station(config)
+    connect(station.devices, timeout)
+    return station
+
+
+def disconnect_end_station(station: EndStation) -> None:
+    """Let go of every process variable, so that an IOC that ends next is no surprise."""
+    for device in station.devices:
+        device.destroy()

@@ -1,0 +1,75 @@
+"""``microarpes map``: a raster on whatever beamline the configuration names."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from microarpes.beamline.config import ConfigError, load_config
+from microarpes.plans.grid import RasterGrid
+
+
+class RunFailed(Exception):
+    """A run did not come to its end; the message says how far it came and where its data are."""
+
+
+def make_grid(nx: int, ny: int, step: float, centre: tuple[float, float], snake: bool) -> RasterGrid:
+    """Return the raster a command line asks for.
+
+    Raises
+    ------
+    ConfigError
+        It is no raster; the message names the value and what is allowed.
+    """
+    try:
+        return RasterGrid.centred(nx, ny, step, centre=centre, snake=snake)
+    except ValidationError as error:
+        problems = (f"{'.'.join(map(str, p['loc']))}: {p['msg'].removeprefix('Value error, ')}" for p in error.errors())
+        raise ConfigError("; ".join(problems).removeprefix(": ")) from None
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def run_map(
+    config_file: Path,
+    points: tuple[int, int],
+    *,
+    step: float,
+    centre: tuple[float, float],
+    snake: bool,
+    directory: Path,
+    exposure: float | None,
+    sample: str | None,
+    operator: str | None,
+    summary: Path | None,
+) -> None:
+    """Raster, fit live, store; print where the run is.
+
+    Raises
+    ------
+    ConfigError, ValueError, ConnectionError
+        Bad input or a beamline that is not there; no motor has moved.
+    RunFailed
+        The run was aborted or a follower did not finish.
+    """
+    grid = make_grid(*points, step, centre, snake)
+    config = load_config(config_file)
+    changes: dict[str, dict[str, Any]] = {}
+    if exposure is not None:
+        changes["region"] = {"acquire_time": exposure}
+    if sample is not None:
+        changes["sample"] = {"id": sample}
+    if operator is not None:
+        changes["beamline"] = {"operator": operator}
+    config = config.changed(**changes)
+    from microarpes.beamline.instrument import connect_end_station
+
+    station = connect_end_station(config)
+    from microarpes.beamline.finish import finish_run
+    from microarpes.beamline.raster_run import run_raster
+
+    outcome = run_raster(config, station, grid, directory, stream=sys.stdout)
+    finish_run(directory, outcome, summary=summary)

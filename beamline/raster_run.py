@@ -1,0 +1,164 @@
+"""One raster from configuration to journals: engine, followers and progress around `gap_raster`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from bluesky.utils import RunEngineInterrupted
+
+from microarpes.beamline.config import Config
+from microarpes.beamline.engine import RunJournals, Watcher, make_engine
+from microarpes.beamline.followers import Followers
+from microarpes.beamline.progress import ProgressDisplay
+from microarpes.plans.grid import RasterGrid
+from microarpes.plans.raster import gap_raster
+from microarpes.plans.take_point import MsgGenerator
+
+if TYPE_CHECKING:
+    from bluesky import RunEngine
+
+    from microarpes.devices.end_station import EndStation
+
+logger = logging.getLogger(__name__)
+
+#: Asks the operator what to do with a paused run; returns "resume" or "abort".
+PauseQuestion = Callable[[], str]
+
+
+@dataclass
+class RasterOutcome:
+    """What became of a raster."""
+
+    uid: str
+    exit_status: str
+    elapsed: float
+    problems: list[str] = field(default_factory=list)
+
+
+def calibration_record(config: Config) -> dict[str, Any]:
+    """Return the calibration record a run starts with, without ``row_shift``."""
+    section = config.calibration
+    return {
+        "time": time.time(),
+        "ef": section.fermi_energy,
+        "ef_error": section.fermi_energy_error,
+        "resolution": section.resolution,
+        "resolution_error": section.resolution_error,
+        "temperature": section.temperature,
+        "temperature_error": section.temperature_error,
+        "gain": section.gain,
+    }
+
+
+def start_metadata(config: Config) -> dict[str, Any]:
+    """Return what the start document says of sample, operator and beamline."""
+    return {
+        "beamline": config.beamline.name,
+        "operator": config.beamline.operator,
+        "sample": config.sample.model_dump(),
+        "beam": {"incidence": config.source.beam_incidence, "spot_size": list(config.source.spot_size)},
+    }
+
+
+def configured_raster(
+    config: Config, station: EndStation, grid: RasterGrid, journals: RunJournals, md: Mapping[str, Any] | None = None
+) -> MsgGenerator:
+    """Return the plan of a raster with the region, windows, calibration and gate of a configuration.
+
+    Frames go where the journals go, and no exposure begins while the journals cannot be written.
+    """
+    return gap_raster(
+        station,
+        grid,
+        config.region,
+        config.windows,
+        calibration_record(config),
+        directory=journals.directory,
+        limits=config.gate,
+        storage_error=journals.error,
+        md={**start_metadata(config), **(md or {})},
+    )
+
+
+def ask_on_terminal() -> str:
+    """Ask the operator on a terminal; without one the answer is to abort."""
+    if not sys.stdin.isatty():
+        return "abort"
+    answer = ""
+    while answer not in ("resume", "abort"):
+        answer = input("the run is paused: resume or abort? ").strip().lower()
+    return answer
+
+
+def run_raster(
+    config: Config,
+    station: EndStation,
+    grid: RasterGrid,
+    directory: Path,
+    *,
+    stream: TextIO,
+    question: PauseQuestion = ask_on_terminal,
+    md: Mapping[str, Any] | None = None,
+    follower_timeout: float = 120.0,
+) -> RasterOutcome:
+    """Raster, fit and store; return when the followers have caught up.
+
+    Parameters
+    ----------
+    config : Config
+    station : EndStation
+        Connected.
+    grid : RasterGrid
+    directory : Path
+        Where runs are kept.
+    stream : file
+        Progress is drawn here.
+    question : callable
+        Asked when the run pauses.
+    md : mapping, optional
+        Added to the start document.
+    follower_timeout : float
+        Seconds the followers may need after the last point.
+
+    Raises
+    ------
+    ValueError
+        The raster cannot be done; no motor has moved.
+    """
+    engine, journals = make_engine(directory, station)
+    followers = Followers(directory)
+    display = ProgressDisplay(directory, stream)
+    engine.subscribe(Watcher(followers))
+    engine.subscribe(Watcher(display))
+    plan = configured_raster(config, station, grid, journals, md)
+    started = time.monotonic()
+    try:
+        status = drive(engine, plan, question)
+        elapsed = time.monotonic() - started
+        problems = followers.wait(follower_timeout)
+    finally:
+        display.close()
+        followers.end()
+    return RasterOutcome(journals.run_uid, status, elapsed, problems)
+
+
+def drive(engine: RunEngine, plan: Any, question: PauseQuestion) -> str:
+    """Run a plan to its end through any number of pauses; return ``success`` or ``abort``."""
+    step: Callable[[], Any] = lambda: engine(plan)  # noqa: E731 - the first of several ways to go on
+    while True:
+        try:
+            step()
+            return "success"
+        except RunEngineInterrupted:
+            if engine.state != "paused":
+                return "abort"
+            if question() == "abort":
+                engine.abort("aborted by the operator, or paused with nobody to ask")
+                return "abort"
+            step = engine.resume

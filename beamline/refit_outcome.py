@@ -1,0 +1,173 @@
+"""What a refit leaves behind: its journal, whole or not there; picture and figures; its place in the catalog."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microarpes.analysis import GapMap
+from microarpes.beamline.config import simulated_config
+from microarpes.beamline.journal import MAGIC, encode_record, read_documents
+from microarpes.beamline.report import MapPicture, write_gap_map
+from microarpes.beamline.summary import GapFigures, RunTimes, summarise
+
+Document = dict[str, Any]
+Floats = NDArray[np.float64]
+
+#: What picture and figures are made of; a map keeps no more than this of each event.
+_SHOWN = ("joint_delta", "joint_delta_stderr", "joint_gamma1", "joint_status")
+_PLACED = ("pixel", "raw_seq_num", "manipulator_x", "manipulator_y", "total_counts")
+#: Pixels whose truth is asked for at a time.
+_TRUTH_PIXELS = 256
+
+
+class RefitJournal:
+    """The journal of a derived run that appears, under its name, only when it is whole.
+
+    Until `finish` it is ``<name>.part`` and has no stop document; `discard` takes it away. It can be computed again, so
+    it is synced once, at the end, and not at every event.
+
+    Parameters
+    ----------
+    folder : Path
+        The raw run's folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = Path(folder)
+        self._file: Any = None
+        #: ``refit-<first 8 of the uid>.gap.journal``, known from the start document on.
+        self.path = self._folder
+
+    @property
+    def _part(self) -> Path:
+        return self.path.with_name(self.path.name + ".part")
+
+    def __call__(self, name: str, doc: Document) -> None:
+        """Append a document of the derived run."""
+        if name == "start":
+            self.path = self._folder / f"refit-{doc['uid'][:8]}.gap.journal"
+            self._file = self._part.open("xb")
+            self._file.write(MAGIC)
+        self._file.write(encode_record(name, doc))
+
+    def finish(self) -> None:
+        """Sync the journal and give it its name."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        os.replace(self._part, self.path)
+        folder = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def discard(self) -> None:
+        """Take away what was written, unless it is whole."""
+        if self._file is not None:
+            self._file.close()
+            self._part.unlink(missing_ok=True)
+
+
+def refitted_map(journal: Path) -> GapMap:
+    """Return the map of a derived run, without what neither picture nor figures show."""
+
+    def documents() -> Iterator[tuple[str, Document]]:
+        for name, doc in read_documents(journal):
+            if name == "event":
+                doc = {**doc, "data": {key: doc["data"][key] for key in (*_SHOWN, *_PLACED)}}
+                doc["timestamps"] = {"raw_seq_num": doc["timestamps"]["raw_seq_num"]}
+            yield name, doc
+
+    return GapMap.from_documents(documents())
+
+
+def truth_of(start: Document, windows: Any, gap_map: GapMap) -> tuple[Floats | None, Floats | None]:
+    """Return the gap and the live share the simulation put into each pixel, (ny, nx); None for a real sample."""
+    simulated = start.get("beamline") == simulated_config().beamline.name and "recording" not in start
+    if not simulated or not isinstance(start.get("seed"), int):
+        return None, None
+    from microarpes.sim.sample import Sample
+
+    edges = [(window["angle_low"], window["angle_high"]) for window in windows]
+    sample, x, y = Sample(start["seed"]), gap_map.manipulator_x.ravel(), gap_map.manipulator_y.ravel()
+    # a beam is many points: a whole map of them at once would take 300 kB a pixel
+    rows = [slice(first, first + _TRUTH_PIXELS) for first in range(0, x.size, _TRUTH_PIXELS)]
+    parts = [sample.truth(x[row], y[row], windows=edges) for row in rows]
+    gap, live = (np.concatenate([getattr(part, name) for part in parts]) for name in ("gap", "live_fraction"))
+    return gap.reshape(gap_map.shape), live.reshape(gap_map.shape)
+
+
+def describe(raw: Document, derived: Document, journal: Path, elapsed: float) -> dict[str, Any]:
+    """Draw the picture of a derived run beside its journal and return its summary.
+
+    Parameters
+    ----------
+    raw, derived : dict
+        Start documents.
+    journal : Path
+        Of the derived run.
+    elapsed : float
+        Time the fits took, s.
+    """
+    gap_map = refitted_map(journal)
+    truth, live = truth_of(raw, derived["windows"], gap_map)
+    figures = GapFigures(
+        status=gap_map.joint_status.ravel(),
+        delta=gap_map.joint_delta.ravel(),
+        delta_stderr=gap_map.joint_delta_stderr.ravel(),
+        truth=None if truth is None else truth.ravel(),
+        live_fraction=None if live is None else live.ravel(),
+    )
+    picture = journal.with_name(journal.name.removesuffix(".gap.journal") + ".gap_map.png")
+    write_gap_map(picture, _picture(raw, gap_map, truth), title=_title(raw, derived))
+    files = {"folder": str(journal.parent), "gap_map": str(picture), "gap_journal": str(journal)}
+    seed = raw["seed"] if truth is not None else None
+    numbers = summarise(figures, RunTimes(elapsed), run_uid=str(raw["uid"]), seed=seed, files=files)
+    told = ("model", "gamma0", "engine", "edc_source")
+    return {**numbers, "derived_run_uid": derived["uid"], **{key: derived[key] for key in told}}
+
+
+def _picture(raw: Document, gap_map: GapMap, truth: Floats | None) -> MapPicture:
+    lines = (raw["grid"][axis] for axis in ("x", "y"))
+    x, y = (np.linspace(line["start"], line["stop"], line["num"]) for line in lines)
+    return MapPicture(
+        x=x,
+        y=y,
+        delta=gap_map.joint_delta,
+        delta_stderr=gap_map.joint_delta_stderr,
+        gamma1=gap_map.joint_gamma1,
+        intensity=gap_map.total_counts,
+        status=gap_map.joint_status,
+        truth=truth,
+    )
+
+
+def _title(raw: Document, derived: Document) -> str:
+    sample = raw.get("sample")
+    name = sample.get("id", "") if isinstance(sample, dict) else ""
+    started = time.strftime("%Y-%m-%d %H:%M", time.localtime(raw["time"]))
+    parts = [str(name), started, f"run {raw['uid'][:8]}", f"refit {derived['uid'][:8]} ({derived['model']})"]
+    return ", ".join(part for part in parts if part)
+
+
+def store_in_catalog(directory: Path, folder: Path, journal: Path) -> str:
+    """Write a derived run into the catalog of its directory; return why not, or an empty string."""
+    from microarpes.beamline.catalog import open_catalog
+    from microarpes.beamline.follow_catalog import RunWriter
+
+    try:
+        with open_catalog(directory, create=True) as client:
+            write = RunWriter(client, folder, batch=1000)  # nobody looks on: few writes, whatever they hold
+            for name, doc in read_documents(journal):
+                write(name, doc)
+    except Exception as error:  # noqa: BLE001 - database, disk, Tiled: the journal is whole whatever they say
+        return f"the catalog of {directory} did not take it: {error}; {journal.name} is whole"
+    return ""

@@ -1,0 +1,74 @@
+"""``microarpes session``: IPython with the RunEngine, the devices and the plans of a beamline ready."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from pathlib import Path
+from typing import Any
+
+from microarpes.beamline.config import load_config
+
+BANNER = """micro-ARPES session on {name}; runs are kept in {directory}
+  RE(raster(10, 10, step=10.0))         raster 10 x 10 pixels, 10 um apart, about x, y = 0, 0 um
+  RE(mv(station.manipulator.x, 50.0))   move one axis, um
+  station, config, RE                   devices, configuration, RunEngine; Ctrl-C pauses, RE.resume() goes on
+"""
+
+
+def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
+    """Connect a beamline and return the names a session begins with.
+
+    Raises
+    ------
+    microarpes.beamline.config.ConfigError, ConnectionError
+        A configuration or process variables that are not there.
+    """
+    config = load_config(config_file)
+    from microarpes.beamline.instrument import connect_end_station
+
+    station = connect_end_station(config)
+    from bluesky import plan_stubs as bps
+
+    from microarpes.beamline.engine import Watcher, make_engine
+    from microarpes.beamline.followers import Followers
+    from microarpes.beamline.progress import ProgressDisplay
+    from microarpes.beamline.raster_run import configured_raster
+    from microarpes.plans.grid import RasterGrid
+    from microarpes.plans.raster import gap_raster
+
+    engine, journals = make_engine(directory, station)
+    followers = Followers(directory)
+    engine.subscribe(Watcher(followers))
+    engine.subscribe(Watcher(ProgressDisplay(directory, sys.stdout)))
+
+    def raster(nx: int, ny: int, step: float, centre: tuple[float, float] = (0.0, 0.0), **md: Any) -> Any:
+        """Raster nx by ny pixels, `step` um apart, about `centre` (um), with the session's region and windows."""
+        return configured_raster(config, station, RasterGrid.centred(nx, ny, step, centre), journals, md)
+
+    return {
+        "RE": engine,
+        "config": config,
+        "station": station,
+        "followers": followers,
+        "raster": raster,
+        "gap_raster": functools.partial(gap_raster, directory=directory),
+        "mv": bps.mv,
+        "rd": bps.rd,
+        "sleep": bps.sleep,
+    }
+
+
+def open_session(config_file: Path, directory: Path) -> None:
+    """Open the session in this terminal; return when it is left."""
+    names = session_names(config_file, directory)
+    import IPython
+    from traitlets.config import Config as IPythonConfig
+
+    followers = names["followers"]
+    banner = BANNER.format(name=names["config"].beamline.name, directory=directory)
+    settings = IPythonConfig()
+    settings.TerminalInteractiveShell.banner1 = banner
+    settings.HistoryManager.enabled = sys.stdin.isatty()
+    IPython.start_ipython(argv=[], user_ns=names, config=settings)
+    followers.wait()

@@ -1,0 +1,98 @@
+"""A run as its journals tell it: the events that count, and the gap map of the derived run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microarpes.analysis import GapMap
+from microarpes.beamline.engine import GAP_JOURNAL, RAW_JOURNAL
+from microarpes.beamline.journal import read_documents
+
+Document = dict[str, Any]
+
+
+class NoSuchRun(Exception):
+    """No run of that name is kept there; the message says what is."""
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """What the journals of one run hold.
+
+    Attributes
+    ----------
+    folder : Path
+    start : dict
+    events : dict of int to dict
+        Pixel to the event that counts: where two name the same seq_num or pixel, the later one.
+    stop : dict or None
+        None for a run that was cut off.
+    gap_map : GapMap or None
+        None where nothing was fitted.
+    """
+
+    folder: Path
+    start: Document
+    events: dict[int, Document]
+    stop: Document | None
+    gap_map: GapMap | None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns, (ny, nx)."""
+        ny, nx = self.start["shape"]
+        return int(ny), int(nx)
+
+    def plane(self, key: str) -> NDArray[np.float64]:
+        """Return one scalar of the events as a map, NaN where nothing was measured.
+
+        Returns
+        -------
+        ndarray, shape (ny, nx)
+        """
+        values = np.full(self.shape, np.nan)
+        for pixel, event in self.events.items():
+            values.flat[pixel] = event["data"][key]
+        return values
+
+    def intervals(self) -> NDArray[np.float64]:
+        """Return the time from each event to the next, s, in the order of the measurement."""
+        return np.diff(sorted(event["time"] for event in self.events.values()))
+
+
+def read_run(folder: Path) -> StoredRun:
+    """Read the journals of a run.
+
+    Raises
+    ------
+    NoSuchRun
+        There is no journal in the folder, or no start document in it.
+    """
+    folder = Path(folder)
+    raw = folder / RAW_JOURNAL
+    if not raw.exists():
+        raise NoSuchRun(f"{folder} holds no {RAW_JOURNAL}; name the folder of a run")
+    start: Document | None = None
+    stop: Document | None = None
+    primary: set[str] = set()
+    by_seq_num: dict[int, Document] = {}
+    for name, doc in read_documents(raw):
+        if name == "start":
+            start = doc
+        elif name == "descriptor" and doc["name"] == "primary":
+            primary.add(doc["uid"])
+        elif name == "event" and doc["descriptor"] in primary:
+            by_seq_num[doc["seq_num"]] = doc
+        elif name == "stop":
+            stop = doc
+    if start is None:
+        raise NoSuchRun(f"{raw} holds no start document: nothing was measured")
+    events = {int(by_seq_num[number]["data"]["pixel"]): by_seq_num[number] for number in sorted(by_seq_num)}
+    derived = folder / GAP_JOURNAL
+    gap_map = GapMap.from_documents(read_documents(derived)) if derived.exists() else None
+    return StoredRun(folder, start, events, stop, gap_map)
