@@ -1,0 +1,92 @@
+"""The real IOC in a process of its own, and the console script as users run it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from microarpes.sim.process import running_ioc
+
+
+@pytest.fixture(scope="session")
+def ioc(ioc_port):
+    """The simulated beamline at the port this process' libca looks at; counts fast, so that exposures can be short."""
+    with running_ioc(arguments=["--seed", "7", "--rate", "3e6"], port=ioc_port) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def config():
+    from microarpes.beamline.config import simulated_config
+
+    return simulated_config().changed(region={"acquire_time": 0.02})
+
+
+@pytest.fixture(scope="session")
+def station(ioc, config):
+    """The devices of the simulated beamline, connected."""
+    from microarpes.beamline.instrument import connect_end_station, disconnect_end_station
+
+    connected = connect_end_station(config, timeout=20.0)
+    yield connected
+    disconnect_end_station(connected)
+
+
+class CommandLine:
+    """Run ``microarpes`` as a process, as a user does."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def command(self, *arguments):
+        return [sys.executable, "-m", "microarpes.beamline.cli", *map(str, arguments)]
+
+    def __call__(self, *arguments, timeout=120, **environment):
+        return subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+
+    def start(self, *arguments, **options):
+        return subprocess.Popen(
+            self.command(*arguments),
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            **options,
+        )
+
+
+@pytest.fixture
+def microarpes(tmp_path):
+    return CommandLine(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def command_line():
+    """`CommandLine` for fixtures that outlive one test."""
+    return CommandLine
+
+
+@pytest.fixture(scope="session")
+def demo_run(tmp_path_factory):
+    """One demo of 12 x 12 pixels, shared by all tests that only look at what it left behind."""
+    folder = tmp_path_factory.mktemp("demo")
+    arguments = ["demo", "--points", "12x12", "--step", "15", "--seed", "7", "--exposure", "0.03", "--no-page"]
+    done = CommandLine(folder)(*arguments, "--directory", "runs", "--summary", "summary.json", timeout=280)
+    assert done.returncode == 0, done.stdout + done.stderr
+    summary = json.loads((folder / "summary.json").read_text())
+    return folder / "runs", summary, done

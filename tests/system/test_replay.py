@@ -1,0 +1,119 @@
+"""Recordings behind the simulated devices: the unchanged plan finds in them what was recorded."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from microarpes.beamline.stored_run import read_run
+
+REALDATA = os.environ.get("MICROARPES_REALDATA")
+needs_recordings = pytest.mark.skipif(
+    not REALDATA, reason="MICROARPES_REALDATA names no folder of recordings; generated ones are used instead"
+)
+
+
+def replay(command_line, folder, recording, *arguments):
+    done = command_line(folder)(
+        "replay", recording, "--speed", "100", "--directory", "runs", "--summary", "s.json", *arguments, timeout=280
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    summary = json.loads((folder / "s.json").read_text())
+    return read_run(folder / "runs" / summary["run_uid"]), summary
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory):
+    """A small recording of a metal: 3 x 4 points, 24 angles, an edge at 95.6 eV, counts of a real detector's gain 1."""
+    folder = tmp_path_factory.mktemp("recording")
+    rng = np.random.default_rng(11)
+    energy = 95.35 + np.arange(300) * 1e-3
+    edge = 40.0 / (1 + np.exp((energy - 95.6) / 0.0035)) + 0.5
+    x, y = np.meshgrid(100.0 + 12.0 * np.arange(4), -50.0 + 12.0 * np.arange(3))
+    path = folder / "recording.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs.update(format="microarpes-recording", version=1, title="a metal", photon_energy=100.0)
+        file.attrs.update(pass_energy=10.0, lens_mode="Angular14", acquire_time=1.0, temperature=20.0)
+        file.attrs.update(source="generated", licence="", assumed="")
+        points = file.create_group("points")
+        jitter = rng.uniform(-0.3, 0.3, (2, 12))
+        for name, values in (("x", x.ravel() + jitter[0]), ("y", y.ravel() + jitter[1])):
+            points[name] = values
+            points[name].attrs["units"] = "um"
+        points["i0"] = rng.uniform(0.9, 1.1, 12)
+        points["i0"].attrs["units"] = "nA"
+        file["frames"] = rng.poisson(np.broadcast_to(edge, (12, 24, 300))).astype(np.int32)
+        file["energy"] = energy
+        file["energy"].attrs["units"] = "eV"
+        file["angle"] = np.linspace(-6, 6, 24)
+        file["angle"].attrs["units"] = "deg"
+    return path
+
+
+def test_a_recording_comes_out_of_the_devices_as_it_was_recorded(generated, command_line, tmp_path):
+    run, _ = replay(command_line, tmp_path, generated)
+    with h5py.File(generated) as recorded, h5py.File(run.folder / "frames.h5") as stored:
+        events = sorted(run.events.values(), key=lambda event: event["seq_num"])
+        for axis in ("x", "y"):
+            found = [event["data"][f"manipulator_{axis}"] for event in events]
+            assert found == recorded["points"][axis][:].tolist()
+        assert [event["data"]["i0"] for event in events] == recorded["points/i0"][:].tolist()
+        assert np.array_equal(stored["entry/data/data"][:], recorded["frames"][:])
+        assert np.array_equal(np.array(run.start["energy_axis"]), recorded["energy"][:])
+
+
+def test_a_metal_is_never_given_a_gap(generated, command_line, tmp_path):
+    _, summary = replay(command_line, tmp_path, generated)
+    assert summary["n_acquired"] == 12
+    assert summary["n_ok"] == 0
+
+
+@needs_recordings
+def test_a_real_raster_comes_out_as_recorded_and_has_no_edge(command_line, tmp_path):
+    # 225 angle-integrated spectra of a window 26 eV below E_F: an honest gap fit refuses each of them.
+    from astropy.io import fits
+
+    source = Path(REALDATA) / "MAESTRO_13.fits"
+    run, summary = replay(command_line, tmp_path, source)
+    with fits.open(source) as hdus:
+        table = hdus[1].data
+        events = sorted(run.events.values(), key=lambda event: event["seq_num"])
+        spectra = np.asarray(table["Fixed_Spectra254"], dtype=np.float64)
+        assert np.array_equal(np.stack([event["data"]["edc"][0] for event in events]), spectra)
+    assert summary["status_counts"] == {"no-edge": 225}
+
+
+@needs_recordings
+@pytest.mark.parametrize("fermi_energy", [33.5, 36.0, 39.0])
+def test_a_fermi_energy_claimed_inside_the_window_deceives_nobody(command_line, tmp_path, fermi_energy):
+    _, summary = replay(command_line, tmp_path, Path(REALDATA) / "MAESTRO_13.fits", "--fermi-energy", str(fermi_energy))
+    assert summary["status_counts"] == {"no-edge": 225}
+
+
+@needs_recordings
+def test_a_real_raster_of_a_metal_has_no_gap(command_line, tmp_path):
+    run, summary = replay(command_line, tmp_path, Path(REALDATA) / "bloch_raster.h5")
+    assert summary["n_acquired"] == 9
+    assert summary["n_ok"] == 0
+    with h5py.File(Path(REALDATA) / "bloch_raster.h5") as source:
+        recorded = sum(float(np.sum(item[()], dtype=np.float64)) for item in frames_of(source))
+    assert sum(event["data"]["total_counts"] for event in run.events.values()) == pytest.approx(recorded, rel=1e-12)
+
+
+def frames_of(file):
+    found = []
+    file.visititems(lambda _, item: found.append(item) if getattr(item, "ndim", 0) >= 3 else None)
+    return found
+
+
+def test_a_file_that_is_no_recording_is_refused_in_one_line(microarpes):
+    (microarpes.folder / "notes.txt").write_text("not a recording")
+    done = microarpes("replay", "notes.txt")
+    assert done.returncode != 0
+    assert len(done.stderr.splitlines()) == 1
+    assert "notes.txt" in done.stderr

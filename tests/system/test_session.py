@@ -1,0 +1,54 @@
+"""``microarpes session``: what the banner offers works, line by line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from microarpes.beamline.config import simulated_text
+from microarpes.beamline.stored_run import read_run
+
+LINES = """
+uids = RE(raster(2, 2, step=10.0, comment="from the session"))
+RE(mv(station.manipulator.x, 50.0))
+print("x =", round(station.manipulator.x.position))
+exit()
+"""
+
+
+def test_the_lines_of_the_banner_work_and_the_run_is_stored(ioc, tmp_path):
+    (tmp_path / "beamline.toml").write_text(simulated_text())
+    done = subprocess.run(
+        [sys.executable, "-m", "microarpes.beamline.cli", "session", "--config", "beamline.toml"],
+        cwd=tmp_path,
+        env={**os.environ, "IPYTHONDIR": str(tmp_path / "ipython")},
+        input=LINES,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "x = 50" in done.stdout
+    (journal,) = (tmp_path / "microarpes-data").glob("*/raw.journal")
+    run = read_run(journal.parent)
+    assert run.start["comment"] == "from the session"
+    assert sorted(run.events) == [0, 1, 2, 3]
+    assert run.gap_map is not None
+
+
+def test_a_session_without_its_beamline_ends_with_one_line(tmp_path):
+    (tmp_path / "beamline.toml").write_text(simulated_text().replace("SIM:", "NOBODY:"))
+    done = subprocess.run(
+        [sys.executable, "-m", "microarpes.beamline.cli", "session", "--config", "beamline.toml"],
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "did not connect" in done.stderr
+    assert "Traceback" not in done.stderr
