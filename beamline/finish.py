@@ -138,6 +138,10 @@ def _times(run: StoredRun, outcome: RasterOutcome) -> RunTimes:
         exposure=np.array([event["data"]["acquire_time"] for event in ordered]),
         kinematic=np.array([event["data"]["time_kinematic"] for event in ordered]),
         fit_latency=_fit_latency(run),
+        ledger={
+            part: np.array([event["data"][f"time_{part}"] for event in ordered])
+            for part in ("move", "expose", "read", "gate", "write")
+        },
     )
 
 

@@ -10,7 +10,8 @@ scored
 pull
     (delta - truth) / delta_stderr; its standard deviation is 1 where the error bars mean what they say.
 dead time
-    Wall time of a point less its exposure and the kinematic minimum of its move.
+    Wall time of a point less its exposure and the kinematic minimum of its move. Its parts: what moving and exposing
+    took beyond these, reading, gate, writing the frame, and the rest (journal, RunEngine).
 """
 
 from __future__ import annotations
@@ -82,6 +83,8 @@ class RunTimes:
         Least time the move of each point can take (distance, VELO, ACCL, settle).
     fit_latency : ndarray
         From the event of a pixel to its fit; may be of another length.
+    ledger : mapping of str to ndarray
+        What each point says of itself: ``move``, ``expose``, ``read``, ``gate``, ``write``.
     """
 
     elapsed: float
@@ -89,11 +92,21 @@ class RunTimes:
     exposure: Floats = field(default_factory=_NO_TIMES.copy)
     kinematic: Floats = field(default_factory=_NO_TIMES.copy)
     fit_latency: Floats = field(default_factory=_NO_TIMES.copy)
+    ledger: Mapping[str, Floats] = field(default_factory=dict)
 
     @property
     def dead(self) -> Floats:
         """Dead time of each point, s."""
         return np.asarray(self.point - self.exposure - self.kinematic, dtype=np.float64)
+
+    @property
+    def dead_parts(self) -> dict[str, Floats]:
+        """What the dead time of each point is made of, s; empty where no ledger is known."""
+        if not self.ledger:
+            return {}
+        beyond = {"move": self.kinematic, "expose": self.exposure}
+        parts = {name: np.asarray(took - beyond.get(name, 0.0)) for name, took in self.ledger.items()}
+        return {**parts, "rest": np.asarray(self.dead - sum(parts.values()))}
 
 
 def summarise(
@@ -138,6 +151,10 @@ def summarise(
         "elapsed_s": times.elapsed,
         "dead_time_per_point_s": _percentile(times.dead, 50),
         "dead_time_p99_s": _percentile(times.dead, 99),
+        "dead_time_parts_s": {
+            name: {"median": _percentile(part, 50), "p99": _percentile(part, 99)}
+            for name, part in times.dead_parts.items()
+        },
         "points_per_s": acquired / times.elapsed if times.elapsed > 0 else None,
         "fit_latency_p95_s": _percentile(times.fit_latency, 95),
         "files": dict(files or {}),
@@ -241,6 +258,9 @@ def summary_text(summary: Mapping[str, Any]) -> str:
         f"time        {_figure(summary['elapsed_s'], 1)} s, {_figure(summary['points_per_s'])} points/s; dead time "
         f"{dead} a point (median), {worst} (p99); fit {_milliseconds(summary['fit_latency_p95_s'])} behind (p95)"
     )
+    if parts := summary["dead_time_parts_s"]:
+        told = ", ".join(f"{name} {_milliseconds(part['median'])}" for name, part in parts.items())
+        lines.append(f"            of which (medians) {told}")
     return "\n".join(lines)
 
 

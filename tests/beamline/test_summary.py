@@ -109,3 +109,21 @@ def test_arrays_that_do_not_belong_together_are_refused():
         GapFigures(np.array(["ok"] * 3), np.ones(2), np.ones(3))
     with pytest.raises(ValueError, match="both or neither"):
         GapFigures(np.array(["ok"]), np.ones(1), np.ones(1), truth=np.ones(1))
+
+
+def test_the_parts_of_the_dead_time_add_up_to_it():
+    rng = np.random.default_rng(3)
+    kinematic, exposure = rng.uniform(0.01, 0.02, 50), np.full(50, 0.05)
+    ledger = {"move": kinematic + 0.004, "expose": exposure + 0.003, "read": np.full(50, 0.002)}
+    ledger |= {"gate": np.full(50, 0.0005), "write": np.full(50, 0.0015)}
+    times = RunTimes(
+        elapsed=10.0, point=kinematic + exposure + 0.013, exposure=exposure, kinematic=kinematic, ledger=ledger
+    )
+    summary = summary_of(figures(n=50), times)
+    medians = {name: part["median"] for name, part in summary["dead_time_parts_s"].items()}
+    # 13 ms beyond the unavoidable, 11 of which the point itself accounts for.
+    assert medians == pytest.approx(
+        {"move": 0.004, "expose": 0.003, "read": 0.002, "gate": 0.0005, "write": 0.0015, "rest": 0.002}
+    )
+    assert sum(medians.values()) == pytest.approx(summary["dead_time_per_point_s"])
+    assert "of which (medians) move 4.0 ms" in summary_text(summary)
