@@ -31,8 +31,8 @@ POINTS, STEP = 5, 2.5
 AMOUNTS = {"DEAD_BEAM_PV": 10.0}
 #: Accepted ages, s, short enough for a raster of a few seconds: the simulated signals are updated at 5 Hz.
 MAX_AGE = {"ring_current": 1.0, "sample_temperature": 5.0, "pressure": 10.0, "heartbeat": 2.0}
-#: Rasters after which a kind that does not strike is given up.
-MAX_RASTERS = 40
+#: Rasters in a row without a strike after which a kind is given up.
+MAX_IDLE_RASTERS = 10
 
 
 @dataclass
@@ -162,11 +162,12 @@ class _Chaos:
         if self.tally.kind in AMOUNTS:
             self.fault["AMOUNT"].put(AMOUNTS[self.tally.kind], wait=True, timeout=10.0)
         self.fault["ENABLE"].put("Enable", wait=True, timeout=10.0)
-        for _ in range(MAX_RASTERS):
+        idle = 0
+        while self.tally.injected < injections and idle < MAX_IDLE_RASTERS:
             self._raster()
-            self.tally.injected = int(self.fault["COUNT"].get(use_monitor=False, timeout=10.0) or 0)
-            if self.tally.injected >= injections:
-                break
+            struck = int(self.fault["COUNT"].get(use_monitor=False, timeout=10.0) or 0)
+            idle = 0 if struck > self.tally.injected else idle + 1
+            self.tally.injected = struck
         self.fault["ENABLE"].put("Disable", wait=True, timeout=10.0)
         self._put_right()
         for pv in (*self.fault.values(), self.last):

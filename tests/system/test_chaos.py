@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+import os
+import platform
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -45,3 +51,44 @@ def test_an_unknown_kind_is_refused(microarpes):
     assert done.returncode != 0
     assert "GREMLIN" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+REPORT = Path(__file__).parents[2] / "docs" / "measured" / "chaos.json"
+#: Beamlines that fail side by side: most of a fault's time is waiting.
+WORKERS = 4
+SUMMED = ("injected", "retaken", "operator_needed", "points", "bad_as_good", "points_lost")
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(6 * 3600)
+@pytest.mark.skipif(not os.environ.get("MICROARPES_SOAK"), reason="MICROARPES_SOAK is not set; `make soak` sets it")
+def test_ten_thousand_faults_over_all_kinds(tmp_path, command_line):
+    from microarpes.beamline.chaos import SPOILING
+
+    injections = int(os.environ.get("MICROARPES_SOAK_FAULTS", "10000")) // len(SPOILING) + 1
+
+    def run(kind):
+        arguments = ["--kind", kind, "--injections", injections, "--summary", f"{kind}.json"]
+        done = command_line(tmp_path)("chaos", *arguments, timeout=5 * 3600)
+        assert (tmp_path / f"{kind}.json").exists(), done.stdout[-2000:] + done.stderr[-2000:]
+        (tally,) = json.loads((tmp_path / f"{kind}.json").read_text())["kinds"]
+        return tally
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        tallies = list(pool.map(run, SPOILING))
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=REPORT.parent, capture_output=True, text=True, check=False
+    )
+    for tally in tallies:
+        seconds = sorted(tally.pop("detection_s"))
+        tally["detection_s"] = {"median": seconds[len(seconds) // 2], "max": seconds[-1]} if seconds else None
+    record = {
+        "what": "faults injected into the simulated beamline while it is rastered, 25 points a raster, 20 ms exposures",
+        "commit": commit.stdout.strip(), "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {WORKERS} beamlines side by side",
+        "load": os.getloadavg(), "kinds": tallies,
+        **{key: sum(tally[key] for tally in tallies) for key in SUMMED},
+    }  # fmt: skip
+    REPORT.write_text(json.dumps(record, indent=1) + "\n")
+    assert all(tally["injected"] >= injections for tally in tallies)
+    assert (record["bad_as_good"], record["points_lost"]) == (0, 0)
