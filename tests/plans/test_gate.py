@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from microarpes.devices.end_station import Evidence
+from microarpes.devices.evidence import Evidence
 from microarpes.devices.manipulator import AXES
 from microarpes.plans.gate import Gate
 from microarpes.plans.limits import GateLimits

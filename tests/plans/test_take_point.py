@@ -13,7 +13,7 @@ from bluesky.utils import Msg, RunEngineInterrupted
 from ophyd.status import Status
 
 from microarpes.devices.accepted_point import AcceptedPoint
-from microarpes.devices.end_station import Evidence
+from microarpes.devices.evidence import Evidence
 from microarpes.devices.frame_file import FrameFile
 from microarpes.devices.rejected_frames import RejectedFrames
 from microarpes.plans.gate import Gate
