@@ -37,8 +37,6 @@ def split(region: Region, longest: float) -> tuple[int, Region]:
     """
     # A sum of decimal fractions must not cost another sub-frame for its last bit.
     number = max(1, math.ceil(region.exposure / longest * (1.0 - 1e-9)))
-    if number == 1:
-        return 1, region
     if region.iterations % number == 0:
         return number, region.model_copy(update={"iterations": region.iterations // number})
     return number, region.model_copy(update={"acquire_time": region.acquire_time / number})
@@ -48,11 +46,7 @@ def overflow(good: Sequence[Evidence], latest: Evidence) -> list[str]:
     """Return why a further good sub-frame cannot be added to those there are; an empty list allows it."""
     if not good or _kind(latest) == "f":
         return []
-    parts = [*good, latest]
-    # The sum of the maxima is a bound that costs no sum of frames.
-    if sum(int(np.asarray(part.frame).max()) for part in parts) <= FULL_SCALE:
-        return []
-    if (highest := int(_sum(parts, np.int64).max())) <= FULL_SCALE:
+    if (highest := int(_sum([*good, latest], np.int64).max())) <= FULL_SCALE:
         return []
     return [f"the sum of {len(good) + 1} sub-frames holds {highest} counts in a channel, at most {FULL_SCALE} fit"]
 

@@ -56,6 +56,8 @@ def seen(before, after, edge_time=1000.0):
         (10.30, 0.1, True),
         # announced for 1009.9 s
         (10.0, 59.8, False),
+        # the same where the countdown stays at zero while the ring injects
+        (10.0, 0.0, False),
         # the one before began 0.2 s before the exposure and lasted 0.5 s; 0.6 s before it was over in time
         (59.9, 49.7, False),
         (59.5, 49.3, True),
