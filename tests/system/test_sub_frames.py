@@ -16,6 +16,7 @@ PERIOD, INJECTION = 1.2, 0.25
 
 @pytest.fixture(scope="module")
 def put(ioc):
+    import ophyd  # noqa: F401 - before epics: it chooses the libca
     from epics import PV
 
     pvs = {}
