@@ -85,7 +85,7 @@ print(json.dumps({"guards": len(found), "survivors": [text for text, status in f
 @pytest.mark.parametrize(
     ("module", "kinds", "tests", "at_least"),
     [
-        ("plans.gate", "yield", ["tests/plans/test_gate.py"], 30),
+        ("plans.gate", "yield", ["tests/plans/test_gate.py"], 25),
         ("plans.top_up", "raise return and", ["tests/plans/test_top_up.py", "-k", "not pause"], 8),
         ("plans.sub_frames", "return", ["tests/plans/test_sub_frames.py", "-k", "not interrupted"], 2),
         ("devices.analyser", "raise call loss", ["tests/devices/test_exposure.py"], 12),
