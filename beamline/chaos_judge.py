@@ -16,8 +16,10 @@ import numpy as np
 from microarpes.beamline.engine import FRAME_FILE
 from microarpes.beamline.stored_run import StoredRun
 
-#: Largest deviation of a frame's counts from the median of its run: counting noise is 0.5 %, top-up 1 %.
+#: Largest deviation of a frame's counts over its I0 from the median of its run: noise of the counts 0.5 %, of I0 0.2 %.
 DOSE_TOLERANCE = 0.05
+#: Largest loss of dose of a partial exposure: 5 %, the top-up's 1 % and the noise of I0.
+PARTIAL_TOLERANCE = 0.07
 #: um; encoder noise is 0.05 um, the smallest injected fault of a position 1 um.
 POSITION_TOLERANCE = 1.0
 #: Seconds a point may rely on a beam signal after it died: the age the chaos run accepts, and a point.
@@ -73,11 +75,16 @@ def _frames(run: StoredRun) -> Iterator[str]:
         if count > 1:
             yield f"{count} frames hold the same counts"
     totals = frames.sum(axis=(1, 2), dtype=np.float64)
-    middle = float(np.median(totals)) if len(totals) else 0.0
-    for event, total in zip(events, totals, strict=True):
+    # A partial exposure is good when its I0 tells of it, and when it lost no more than is allowed.
+    doses = np.array([event["data"]["i0"] for event in events], dtype=np.float64)
+    rates = np.divide(totals, doses, out=np.zeros_like(totals), where=doses > 0)
+    middle, dose = (float(np.median(values)) if len(values) else 0.0 for values in (rates, doses))
+    for event, total, rate, i0 in zip(events, totals, rates, doses, strict=True):
         number = event["data"]["frame_id"]
-        if not abs(total - middle) <= DOSE_TOLERANCE * middle:
-            yield f"frame {number} holds {total:.0f} counts, the others {middle:.0f}"
+        if not abs(rate - middle) <= DOSE_TOLERANCE * middle:
+            yield f"frame {number} holds {rate:.0f} counts per nA s, the others {middle:.0f}"
+        elif not i0 >= (1.0 - PARTIAL_TOLERANCE) * dose:
+            yield f"frame {number} was kept with I0 = {i0:.3g} nA s, the others have {dose:.3g} nA s"
         elif total != event["data"]["total_counts"]:
             yield f"frame {number} is not the one its event was made of"
 

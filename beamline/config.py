@@ -78,10 +78,11 @@ class AnalyserSection(_Section):
 
 
 class BeamSection(_Section):
-    """Ring current and gated I0."""
+    """Ring current, gated I0 where there is one, and the seconds to the next injection where they are announced."""
 
     ring_current_pv: Name
-    i0_prefix: Name
+    i0_prefix: Name | None = None
+    top_up_countdown_pv: Name | None = None
 
 
 class PrefixSection(_Section):
@@ -158,6 +159,14 @@ class Config(_Section):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"windows have the same name: {', '.join(twice)}; give each its own")
+        return self
+
+    @model_validator(mode="after")
+    def _beam_as_the_gate_needs_it(self) -> Config:
+        if self.gate.beam_check == "gated" and self.beam.i0_prefix is None:
+            raise ValueError('gate.beam_check = "gated" needs beam.i0_prefix; without a gated I0 choose "delayed"')
+        if self.gate.top_up != "ignore" and self.beam.top_up_countdown_pv is None:
+            raise ValueError(f'gate.top_up = "{self.gate.top_up}" needs beam.top_up_countdown_pv')
         return self
 
     def changed(self, **sections: dict[str, Any]) -> Config:

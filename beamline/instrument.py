@@ -11,6 +11,7 @@ from microarpes.beamline.config import ChannelAccessSection, Config
 from microarpes.beamline.repeater import serve_repeater
 
 if TYPE_CHECKING:
+    from microarpes.devices.beam import Beam
     from microarpes.devices.end_station import EndStation
 
 
@@ -29,9 +30,10 @@ def prepare_channel_access(section: ChannelAccessSection) -> None:
 def make_end_station(config: Config) -> EndStation:
     """Make all devices of a beamline without waiting for any of them."""
     from microarpes.devices.analyser import analyser_class
+    from microarpes.devices.beam import TopUp
     from microarpes.devices.channel_access import set_deadlines
     from microarpes.devices.end_station import EndStation
-    from microarpes.devices.environment import Beam, Cryostat, Heartbeat, Shutter, Source, VacuumGauge
+    from microarpes.devices.environment import Cryostat, Heartbeat, Shutter, Source, VacuumGauge
     from microarpes.devices.manipulator import Manipulator
     from microarpes.devices.over_count_guard import OverCountGuard
 
@@ -45,7 +47,7 @@ def make_end_station(config: Config) -> EndStation:
             name="manipulator",
         ),
         analyser=analyser_class()(config.analyser.prefix, name="analyser"),
-        beam=Beam(ring_pv=config.beam.ring_current_pv, i0_prefix=config.beam.i0_prefix, name="beam"),
+        beam=_beam(config),
         shutter=Shutter(config.shutter.prefix, name="shutter"),
         cryostat=Cryostat(config.cryostat.prefix, sensor=config.cryostat.sensor, name="cryostat"),
         gauge=VacuumGauge(config.vacuum.pv, name="gauge"),
@@ -56,8 +58,20 @@ def make_end_station(config: Config) -> EndStation:
             name="source",
         ),
         heartbeat=Heartbeat(config.heartbeat.pv, name="heartbeat"),
+        # Only where injections matter: every point reads it.
+        top_up=TopUp(config.beam.top_up_countdown_pv, name="top_up") if config.gate.top_up != "ignore" else None,
         guard=None if limit is None else OverCountGuard(config.analyser.count_rate_pv, limit=limit, name="guard"),
     )
+
+
+def _beam(config: Config) -> Beam:
+    """Make the beam; a beamline without a gated I0 asks for none of its process variables."""
+    from microarpes.devices.beam import Beam, GatedBeam
+
+    ring, prefix, patience = config.beam.ring_current_pv, config.beam.i0_prefix, config.gate.age_limit("ring_current")
+    if config.gate.beam_check == "delayed" or prefix is None:
+        return Beam(ring_pv=ring, patience=patience, name="beam")
+    return GatedBeam(ring_pv=ring, i0_prefix=prefix, patience=patience, name="beam")
 
 
 def connect_end_station(config: Config, timeout: float = 5.0) -> EndStation:

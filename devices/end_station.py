@@ -9,50 +9,27 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from ophyd.status import Status
 
 from microarpes.devices.analyser import Analyser
-from microarpes.devices.channel_access import connect
-from microarpes.devices.environment import Beam, Cryostat, Heartbeat, Shutter, Source, VacuumGauge
+from microarpes.devices.beam import Beam, TopUp
+from microarpes.devices.channel_access import Reading, connect, read_fresh
+from microarpes.devices.environment import Cryostat, Heartbeat, Shutter, Source, VacuumGauge
+from microarpes.devices.evidence import Evidence
+from microarpes.devices.joint_status import all_done, followed_by
 from microarpes.devices.manipulator import AXES, Manipulator
 from microarpes.devices.over_count_guard import OverCountGuard
 
 logger = logging.getLogger(__name__)
 
-Reading = dict[str, Any]
 #: Seconds a beamline that was lost gets to come back.
 RESTORE_TIMEOUT = 30.0
 #: What the source must keep through a run, with the largest accepted change.
 SOURCE_SETTINGS = {"photon_energy": 0.01, "polarisation": 0.0, "entrance_slit": 0.5, "exit_slit": 0.5}
-
-
-@dataclass
-class Evidence:
-    """What was found after one attempt at a point; times are seconds, positions um and deg.
-
-    ``readings`` holds value, IOC time stamp and alarm severity of every signal read after the exposure:
-    ``<axis> readback``, ``<axis> done``, the frame counters, gated I0, slow signals, heartbeat.
-    """
-
-    request: dict[str, float] = field(default_factory=dict)
-    readings: dict[str, Reading] = field(default_factory=dict)
-    frame: NDArray[Any] | None = None
-    frame_id_before: int = -1
-    edge_time: float = float("nan")
-    acquire_time: float = 0.0
-    message: str = ""
-    errors: list[str] = field(default_factory=list)
-    ledger: dict[str, float] = field(default_factory=dict)
-
-    def value(self, key: str) -> float:
-        """Return one reading as a number."""
-        return float(self.readings[key]["value"])
 
 
 class EndStation:
@@ -78,6 +55,7 @@ class EndStation:
         source: Source,
         heartbeat: Heartbeat,
         guard: OverCountGuard | None = None,
+        top_up: TopUp | None = None,
         name: str = "end_station",
     ) -> None:
         self.name = name
@@ -90,6 +68,7 @@ class EndStation:
         self.source = source
         self.heartbeat = heartbeat
         self.guard = guard
+        self.top_up = top_up
         self._attempt = Evidence()
         self._arrived: dict[str, float] = {}
         self._outstanding: list[Status] = []
@@ -142,7 +121,7 @@ class EndStation:
             self.gauge,
             self.source,
             self.heartbeat,
-            *([self.guard] if self.guard is not None else []),
+            *(device for device in (self.guard, self.top_up) if device is not None),
         )
 
     def set(self, request: Mapping[str, float]) -> Status:
@@ -151,7 +130,7 @@ class EndStation:
         An empty request moves nothing and ends when everything that was under way has come to rest.
         """
         if not request:
-            return _all_done(list(self._outstanding), lambda: None)
+            return all_done(list(self._outstanding), lambda: None)
         started = time.perf_counter()
         self._attempt = attempt = Evidence(request=dict(request))
         if self.lost:
@@ -179,7 +158,7 @@ class EndStation:
                     self._arrived[name] = request[name]
 
         self._outstanding = [move for _, move in moves]
-        return _all_done(self._outstanding, finished)
+        return all_done(self._outstanding, finished)
 
     def trigger(self) -> Status:
         """Expose once; the status never fails."""
@@ -189,12 +168,13 @@ class EndStation:
             self.guard.reset(self._spare_detector)
         try:
             attempt.frame_id_before = int(self.analyser.counters()["frame_id"]["value"])
+            if self.top_up is not None:
+                attempt.countdown_before = self.top_up.reading()
             exposure = [self.analyser.trigger()]
         except Exception as error:  # noqa: BLE001 - evidence, judged by the gate
             attempt.errors.append(f"trigger: {error}")
             exposure = []
-        region = self.analyser.region
-        attempt.acquire_time = region.exposure if region is not None else 0.0
+        attempt.acquire_time = self.exposure
 
         def finished() -> None:
             attempt.ledger["time_expose"] = time.perf_counter() - started
@@ -204,7 +184,22 @@ class EndStation:
                     self.analyser.abort()
 
         self._outstanding = exposure
-        return _all_done(exposure, finished)
+        exposed = all_done(exposure, finished)
+        if self.beam.check == "gated":
+            return exposed
+        heard = followed_by(exposed, self._hear_of_the_beam)
+        self._outstanding = [heard]
+        return heard
+
+    @property
+    def exposure(self) -> float:
+        """Length of the exposure that `trigger` makes, s."""
+        region = self.analyser.region
+        return region.exposure if region is not None else 0.0
+
+    def _hear_of_the_beam(self) -> None:
+        """Wait until the beam was told of after the end of the exposure, or was not in time: the gate will see."""
+        self.beam.wait_for_news(self.analyser.counters()["frame_id"]["timestamp"])
 
     def _spare_detector(self, rate: float) -> None:
         """Stop the exposure and close the shutter: the detector counts faster than it may."""
@@ -226,6 +221,7 @@ class EndStation:
         try:
             attempt.edge_time = self.analyser.acquire_edge_time()
             attempt.readings, attempt.frame = self.analyser.read_frame(self._signals())
+            self._look_at_the_shutter(attempt)
             if int(attempt.value("detector_state")) != 0:
                 attempt.message = str(self.analyser.state.message.get(use_monitor=False))
             if self.lost:
@@ -237,17 +233,25 @@ class EndStation:
         attempt.ledger["time_read"] = time.perf_counter() - started
         return {"evidence": {"value": attempt, "timestamp": time.time()}}
 
+    def _look_at_the_shutter(self, attempt: Evidence) -> None:
+        """Read the shutter too where beam was missing: whether it was the cause decides on a partial exposure."""
+        attempt.shutter_not_open = self.shutter.last_not_open
+        open_fraction = attempt.readings.get("open_fraction")
+        if open_fraction is not None and open_fraction["value"] < 1.0:
+            attempt.readings |= read_fresh({"shutter": self.shutter.state})
+
     def _signals(self) -> dict[str, Any]:
         signals: dict[str, Any] = {
-            "i0_integral": self.beam.i0_integral,
-            "i0_frame_id": self.beam.i0_frame_id,
-            "open_fraction": self.beam.open_fraction,
-            "ring_current": self.beam.ring_current,
+            **self.beam.signals(),
             "sample_temperature": self.cryostat.temperature,
             "pressure": self.gauge.pressure,
             "heartbeat": self.heartbeat.beat,
             **{name: getattr(self.source, name) for name in SOURCE_SETTINGS},
         }
+        if self.beam.check == "delayed":
+            signals["shutter"] = self.shutter.state
+        if self.top_up is not None:
+            signals["countdown"] = self.top_up.countdown
         for name in AXES:
             axis = getattr(self.manipulator, name)
             signals[f"{name} readback"] = axis.readback
@@ -268,25 +272,3 @@ class EndStation:
         for axis in self.manipulator.axes.values():
             axis.stop(success=success)
         self.analyser.abort()
-
-
-def _all_done(statuses: Sequence[Status], finished: Callable[[], None]) -> Status:
-    """Return a status that succeeds once all of `statuses` ended, one way or the other, after calling `finished`."""
-    together = Status(timeout=None)
-    lock = threading.Lock()
-    waiting = len(statuses)
-
-    def one_done(_: Status | None = None) -> None:
-        nonlocal waiting
-        with lock:
-            waiting -= 1
-            last = waiting <= 0
-        if last:
-            finished()
-            together.set_finished()
-
-    for status in statuses:
-        status.add_callback(one_done)
-    if not statuses:
-        one_done()
-    return together

@@ -1,4 +1,4 @@
-"""What surrounds the sample: beam, shutter, temperature, vacuum, source. Every read is an explicit get."""
+"""What surrounds the sample: shutter, temperature, vacuum, source. Every read is an explicit get."""
 
 from __future__ import annotations
 
@@ -13,23 +13,8 @@ from ophyd.status import Status
 
 from microarpes.devices.channel_access import finish, read_fresh
 
-
-class Beam(Device):
-    """Ring current and I0.
-
-    The gated I0 is integrated by the IOC over the exposure and stamped with the frame's UniqueId.
-    """
-
-    ring_current = FCpt(EpicsSignalRO, "{ring_pv}", auto_monitor=False)
-    i0 = FCpt(EpicsSignalRO, "{i0_prefix}CURRENT", auto_monitor=False)
-    i0_integral = FCpt(EpicsSignalRO, "{i0_prefix}INTEGRAL", auto_monitor=False)
-    i0_frame_id = FCpt(EpicsSignalRO, "{i0_prefix}FRAME_ID", auto_monitor=False)
-    open_fraction = FCpt(EpicsSignalRO, "{i0_prefix}OPEN_FRACTION", auto_monitor=False)
-
-    def __init__(self, prefix: str = "", *, ring_pv: str, i0_prefix: str, **kwargs: Any) -> None:
-        self.ring_pv = ring_pv
-        self.i0_prefix = i0_prefix
-        super().__init__(prefix, **kwargs)
+#: State of a shutter that lets the beam through.
+OPEN = "Open"
 
 
 class Shutter(Device):
@@ -42,6 +27,16 @@ class Shutter(Device):
     #: Seconds a shutter may take.
     MOVE_TIMEOUT = 5.0
 
+    def __init__(self, prefix: str, **kwargs: Any) -> None:
+        super().__init__(prefix, **kwargs)
+        #: IOC time at which the shutter was last heard to be anything but open, s.
+        self.last_not_open = float("-inf")
+        self.state.subscribe(self._on_state, run=False)
+
+    def _on_state(self, value: Any = None, timestamp: float = 0.0, **_: Any) -> None:
+        if value not in (OPEN, 0):
+            self.last_not_open = float(timestamp)
+
     def set(self, value: str) -> Status:
         """Open or close (``"open"``, ``"close"``); the status fails if the state does not follow in time."""
         if value not in ("open", "close"):
@@ -51,7 +46,7 @@ class Shutter(Device):
         return status
 
     def _move(self, value: str, status: Status) -> None:
-        wanted = "Open" if value == "open" else "Not Open"
+        wanted = OPEN if value == "open" else "Not Open"
         try:
             (self.open_command if value == "open" else self.close_command).put(1, wait=False)
             deadline = time.monotonic() + self.MOVE_TIMEOUT

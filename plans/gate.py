@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 
 from microarpes.devices.analyser import STATES
 from microarpes.devices.channel_access import INVALID
-from microarpes.devices.end_station import SOURCE_SETTINGS, EndStation, Evidence
+from microarpes.devices.end_station import SOURCE_SETTINGS, EndStation
+from microarpes.devices.environment import OPEN
+from microarpes.devices.evidence import Evidence
 from microarpes.plans.limits import GateLimits
+from microarpes.plans.top_up import injection_reasons
 
 SLOW_SIGNALS = ("ring_current", "sample_temperature", "pressure", "heartbeat")
 
@@ -36,7 +39,7 @@ class Gate:
         Settings of the photon source that must not change: photon energy (eV), polarisation, slits (um).
     """
 
-    #: Accepted points whose median I0 is the reference, and how many there must be before I0 is judged.
+    #: Accepted exposures whose median I0 is the reference, and how many there must be before I0 is judged.
     MEMORY = 31
     WARM_UP = 3
 
@@ -52,7 +55,7 @@ class Gate:
         self._digest: int | None = None
         self.tolerances = dict(tolerances)
         self.shape = shape
-        self._i0: deque[float] = deque(maxlen=self.MEMORY)
+        self._flux: deque[float] = deque(maxlen=self.MEMORY)
 
     @classmethod
     def of(cls, station: EndStation, limits: GateLimits) -> Gate:
@@ -65,15 +68,16 @@ class Gate:
         """Return why the attempt is not a good point; an empty list accepts it."""
         if evidence.errors:
             return list(evidence.errors)
-        looks = (self._frame, self._content, self._axes, self._beam, self._source, self._slow)
+        beam = self._beam if self.limits.beam_check == "gated" else self._beam_afterwards
+        looks = (self._frame, self._content, self._axes, beam, self._source, self._slow, self._injections)
         try:
             return [reason for look in looks for reason in look(evidence)]
         except KeyError as missing:
             return [f"{missing} was not read"]
 
     def accept(self, evidence: Evidence) -> None:
-        """Remember the I0 of an accepted point."""
-        self._i0.append(_i0_rate(evidence))
+        """Remember the I0, or the ring current, of an accepted exposure."""
+        self._flux.append(_flux(evidence))
 
     def _frame(self, evidence: Evidence) -> Iterator[str]:
         frame = evidence.frame
@@ -129,18 +133,38 @@ class Gate:
                 yield f"{name} is INVALID"
         if int(evidence.value("i0_frame_id")) != int(evidence.value("frame_id")):
             yield f"I0 belongs to frame {int(evidence.value('i0_frame_id'))}, not {int(evidence.value('frame_id'))}"
-        if not evidence.value("open_fraction") >= self.limits.min_open_fraction:
-            yield (
-                f"beam on the sample for {evidence.value('open_fraction'):.1%} of the exposure, "
-                f"at least {self.limits.min_open_fraction:.1%} is asked for"
-            )
-        rate = _i0_rate(evidence)
-        if not rate > 0:
-            yield f"I0 = {rate:g} nA: no beam"
-        elif len(self._i0) >= self.WARM_UP:
-            reference = statistics.median(self._i0)
-            if not self.limits.i0_low * reference <= rate <= self.limits.i0_high * reference:
-                yield f"I0 = {rate:.4g} nA is {rate / reference:.2f} of the median of the last points"
+        lit, limits = evidence.value("open_fraction"), self.limits
+        if not lit >= limits.min_open_fraction:
+            if not 1.0 - lit < limits.max_dose_loss:
+                asked = min(limits.min_open_fraction, 1.0 - limits.max_dose_loss)
+                yield f"beam on the sample for {lit:.1%} of the exposure, at least {asked:.1%} is asked for"
+            elif not _is_open(evidence):
+                yield f"the shutter closed after {lit:.1%} of the exposure; only a loss of beam makes it a partial one"
+        yield from self._like_the_last(_flux(evidence), "I0", "nA")
+
+    def _beam_afterwards(self, evidence: Evidence) -> Iterator[str]:
+        ring, end = evidence.readings["ring_current"], evidence.readings["frame_id"]["timestamp"]
+        if not ring["timestamp"] > end:
+            yield f"ring_current was not updated after the exposure; its value is {end - ring['timestamp']:.1f} s older"
+        if not float(ring["value"]) >= self.limits.min_ring_current:
+            yield f"ring_current = {ring['value']:g} mA, at least {self.limits.min_ring_current:g} mA is asked for"
+        if not _is_open(evidence):
+            yield f"the shutter is {evidence.readings['shutter']['value']}, not {OPEN}, after the exposure"
+        elif not evidence.shutter_not_open <= evidence.edge_time:
+            yield "the shutter closed during the exposure"
+        yield from self._like_the_last(_flux(evidence), "ring_current", "mA")
+
+    def _like_the_last(self, found: float, what: str, unit: str) -> Iterator[str]:
+        if not found > 0:
+            yield f"{what} = {found:g} {unit}: no beam"
+        elif len(self._flux) >= self.WARM_UP:
+            reference = statistics.median(self._flux)
+            if not self.limits.i0_low * reference <= found <= self.limits.i0_high * reference:
+                yield f"{what} = {found:.4g} {unit} is {found / reference:.2f} of the median of the last points"
+
+    def _injections(self, evidence: Evidence) -> Iterator[str]:
+        if self.limits.top_up != "ignore":
+            yield from injection_reasons(evidence, self.limits)
 
     def _source(self, evidence: Evidence) -> Iterator[str]:
         for name, began_with in self.source.items():
@@ -156,14 +180,22 @@ class Gate:
 
     def _slow(self, evidence: Evidence) -> Iterator[str]:
         now = max(evidence.readings["frame_id"]["timestamp"], evidence.readings["heartbeat"]["timestamp"])
-        for name in SLOW_SIGNALS:
-            reading = evidence.readings[name]
+        for name in (*SLOW_SIGNALS, *(["countdown"] if self.limits.top_up != "ignore" else [])):
+            reading, limit = evidence.readings[name], self.limits.age_limit(name)
             age = now - reading["timestamp"]
             if reading["alarm_severity"] >= INVALID or not np.isfinite(float(reading["value"])):
                 yield f"{name} is INVALID"
-            elif not age <= self.limits.max_age.get(name, 10.0):
-                yield f"{name} is {age:.1f} s old, at most {self.limits.max_age.get(name, 10.0):g} s is accepted"
+            elif not age <= limit:
+                yield f"{name} is {age:.1f} s old, at most {limit:g} s is accepted"
 
 
-def _i0_rate(evidence: Evidence) -> float:
+def _is_open(evidence: Evidence) -> bool:
+    shutter = evidence.readings["shutter"]
+    return bool(shutter["value"] == OPEN and shutter["alarm_severity"] < INVALID)
+
+
+def _flux(evidence: Evidence) -> float:
+    """Return I0 per second, nA, or the ring current, mA, where there is no gated I0."""
+    if "i0_integral" not in evidence.readings:
+        return evidence.value("ring_current")
     return evidence.value("i0_integral") / evidence.acquire_time if evidence.acquire_time > 0 else float("nan")

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microarpes.devices.end_station import Evidence
+from microarpes.devices.evidence import Evidence
 from microarpes.devices.manipulator import AXES
 from microarpes.devices.region import AngleWindow
 from microarpes.devices.spectra import angular_contrast, sum_windows
+from microarpes.plans.limits import GateLimits
 
 LEDGER = ("time_kinematic", "time_move", "time_expose", "time_read", "time_gate")
 _SLOW = {"ring_current": "mA", "sample_temperature": "K", "pressure": "mbar"}
@@ -27,6 +28,10 @@ class PointEvent:
     angle_axis : ndarray, shape (n_angle,), deg
     calibration : mapping
         The calibration record: ``row_shift`` is applied while summing, ``ef`` places the angular contrast.
+    sub_frames : int
+        Exposures summed into a point.
+    limits : GateLimits, optional
+        How the beam is checked, and which live time makes a point partial.
     """
 
     def __init__(
@@ -35,7 +40,12 @@ class PointEvent:
         energy_axis: NDArray[np.float64],
         angle_axis: NDArray[np.float64],
         calibration: Mapping[str, Any],
+        *,
+        sub_frames: int = 1,
+        limits: GateLimits | None = None,
     ) -> None:
+        self.sub_frames = sub_frames
+        self.limits = limits or GateLimits()
         self.energy_axis = energy_axis
         self.channels = [window.channels(angle_axis) for window in windows]
         self.row_shift = np.asarray(calibration["row_shift"], dtype=np.intp)
@@ -61,10 +71,21 @@ class PointEvent:
             "units": "counts",
             "dims": ["window", "energy"],
         }
-        keys |= {"total_counts": _number("counts"), "angular_contrast": _number(""), "i0": _number("nA s")}
+        if self.sub_frames > 1:
+            keys["sub_frame_ids"] = {
+                "dtype": "array",
+                "dtype_numpy": "<i8",
+                "shape": [self.sub_frames],
+                "units": "",
+                "dims": ["sub_frame"],
+            }
+        keys |= {"total_counts": _number("counts"), "angular_contrast": _number("")}
+        if self.limits.beam_check == "gated":
+            keys["i0"] = _number("nA s")
         keys |= {name: _number("s") for name in ("acquire_time", "live_time", *LEDGER, "time_write")}
         keys |= {name: _number(units) for name, units in _SLOW.items()}
-        keys["gate"] = {"dtype": "string", "dtype_numpy": "<U8", "shape": [], "units": ""}
+        for name in ("gate", "beam_check"):
+            keys[name] = {"dtype": "string", "dtype_numpy": "<U8", "shape": [], "units": ""}
         return {name: {"source": "end_station", **key} for name, key in keys.items()}
 
     def compose(self, evidence: Evidence, pixel: int, attempt: int) -> tuple[dict[str, Any], dict[str, float]]:
@@ -78,14 +99,16 @@ class PointEvent:
             "total_counts": float(frame.sum(dtype=np.float64)),
             "angular_contrast": angular_contrast(frame, self.energy_axis, self.fermi_energy),
             "acquire_time": evidence.acquire_time,
-            "live_time": evidence.acquire_time * evidence.value("open_fraction"),
-            "i0": evidence.value("i0_integral"),
-            "gate": "accepted",
+            **self._beam(evidence),
         }
+        if self.sub_frames > 1:
+            values["sub_frame_ids"] = np.array(evidence.sub_frame_ids, dtype=np.int64)
         values |= {name: evidence.value(name) for name in _SLOW}
         values |= {name: float(evidence.ledger[name]) for name in LEDGER}
         stamps = {name: evidence.readings[name]["timestamp"] for name in (*_SLOW, "frame_id")}
-        stamps["edc"] = stamps["i0"] = stamps["frame_id"]
+        stamps["edc"] = stamps["frame_id"]
+        if "i0" in values:
+            stamps["i0"] = stamps["frame_id"]
         for name in AXES:
             readback = evidence.readings[f"{name} readback"]
             position = float(readback["value"])
@@ -93,6 +116,19 @@ class PointEvent:
             values[f"manipulator_{name}_setpoint"] = float(evidence.request.get(name, position))
             stamps[f"manipulator_{name}"] = readback["timestamp"]
         return values, stamps
+
+    def _beam(self, evidence: Evidence) -> dict[str, Any]:
+        """Return what the check of the beam found; without gated I0 the beam was there all the time or not at all."""
+        check = self.limits.beam_check
+        if check == "delayed":
+            return {"live_time": evidence.acquire_time, "gate": "accepted", "beam_check": check}
+        lit = evidence.value("open_fraction")
+        return {
+            "live_time": evidence.acquire_time * lit,
+            "i0": evidence.value("i0_integral"),
+            "gate": "accepted" if lit >= self.limits.min_open_fraction else "partial",
+            "beam_check": check,
+        }
 
 
 def _number(units: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from microarpes.plans.gate import Gate
 from microarpes.plans.grid import RasterGrid
 from microarpes.plans.limits import GateLimits
 from microarpes.plans.point_event import PointEvent
+from microarpes.plans.sub_frames import split
 from microarpes.plans.take_point import MsgGenerator, PointTaker, take_point
 
 #: Seconds a region may take to be set.
@@ -47,6 +48,18 @@ def check_raster(station: EndStation, grid: RasterGrid) -> list[str]:
             axis.check_units()
         except ValueError as error:
             problems.append(str(error))
+    return problems
+
+
+def check_beam(station: EndStation, limits: GateLimits) -> list[str]:
+    """Return why the beam cannot be judged as the limits ask; an empty list says that it can."""
+    problems = []
+    if station.beam.check != limits.beam_check:
+        problems.append(
+            f"beam_check = {limits.beam_check!r} was asked for, the devices of the beam are for {station.beam.check!r}"
+        )
+    if limits.top_up != "ignore" and station.top_up is None:
+        problems.append(f"top_up = {limits.top_up!r} needs the ring's countdown to the next injection; name its PV")
     return problems
 
 
@@ -95,17 +108,22 @@ def gap_raster(
     ValueError
         The raster cannot be done; the message lists every reason and no motor has moved.
     """
-    problems = check_raster(station, grid)
+    limits = limits or GateLimits()
+    problems = [*check_raster(station, grid), *check_beam(station, limits)]
     if problems:
         raise ValueError("; ".join(problems))
-    yield Msg("set", station.analyser, region, group="region")
+    sub_frames, part = split(region, limits.longest_exposure)
+    yield Msg("set", station.analyser, part, group="region")
     yield Msg("wait", None, group="region", timeout=REGION_TIMEOUT)
     energy, angle = station.analyser.axes
     record = _calibration_record(calibration, len(windows), len(angle))
-    event = PointEvent(windows, energy, angle, record)
-    limits = limits or GateLimits()
+    event = PointEvent(windows, energy, angle, record, sub_frames=sub_frames, limits=limits)
     gate = Gate.of(station, limits)
-    start = _start_document(station, grid, windows, record, (energy, angle), limits) | dict(md or {})
+    start = _start_document(station, grid, windows, record, (energy, angle), limits)
+    # The region is what was asked for, not the part of it the analyser takes at a time.
+    start["region"] |= {"iterations": region.iterations, "acquire_time": region.acquire_time}
+    start["sub_frames"] = {"number": sub_frames, "iterations": part.iterations, "acquire_time": part.acquire_time}
+    start |= dict(md or {})
 
     def raster() -> MsgGenerator:
         uid: str = yield from bps.open_run(start)
@@ -114,7 +132,7 @@ def gap_raster(
         frames = FrameFile(folder / start["frame_file"], energy, angle, station.analyser.frame_dtype)
         accepted = AcceptedPoint("accepted_point", event.data_keys(), frames)
         rejected = RejectedFrames("rejected_frames", frames)
-        taker = PointTaker(station, gate, accepted, rejected, event.compose, storage_error)
+        taker = PointTaker(station, gate, accepted, rejected, event.compose, storage_error, sub_frames)
         yield Msg("stage", accepted)
         # Describes the device now: later, between create and save, nothing is left at which a pause could cut in.
         yield from bps.declare_stream(accepted, name="primary")

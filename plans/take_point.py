@@ -1,8 +1,12 @@
 """The one stub through which every point goes: move, expose, read, judge, and only then an event.
 
 All hardware work happens outside a bundle in a section the RunEngine may not rewind. A pause or a suspension in
-it makes the attempt void and the loop here takes the point again; what passed the gate is put into a soft device
-and emitted by create, read, save with no message between.
+it makes the exposure under way void, and only that, and the loop here takes it again; what passed the gate is put
+into a soft device and emitted by create, read, save with no message between.
+
+A long exposure is a number of sub-frames. Each is an attempt of its own: the axes are where they were asked to be, it
+is judged by itself, and a good one stays good whatever happens to the others. Their sum is made only of frames that
+were judged, when the last of them was.
 """
 
 from __future__ import annotations
@@ -16,9 +20,12 @@ from typing import Any
 from bluesky.utils import Msg
 
 from microarpes.devices.accepted_point import AcceptedPoint
-from microarpes.devices.end_station import EndStation, Evidence
+from microarpes.devices.end_station import EndStation
+from microarpes.devices.evidence import Evidence
 from microarpes.devices.rejected_frames import RejectedFrames, Rejection
 from microarpes.plans.gate import Gate
+from microarpes.plans.sub_frames import overflow, total
+from microarpes.plans.top_up import INJECTION, seconds_to_wait
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +46,8 @@ class PointTaker:
         ``(evidence, pixel, attempt) -> (values, timestamps)`` of an accepted point.
     storage_error : callable
         Returns why documents cannot be stored now, or None.
+    sub_frames : int
+        Exposures whose sum is a point.
     """
 
     station: EndStation
@@ -47,10 +56,13 @@ class PointTaker:
     rejected: RejectedFrames
     compose: Callable[[Evidence, int, int], tuple[dict[str, Any], dict[str, float]]]
     storage_error: Callable[[], Exception | None]
+    sub_frames: int = 1
 
 
 def take_point(taker: PointTaker, pixel: int, request: Mapping[str, float]) -> MsgGenerator:
     """Take one point and emit its event; retake what the gate refuses, then pause with the reason.
+
+    A point has as many refusals as the gate's ``max_attempts`` in all its sub-frames.
 
     Parameters
     ----------
@@ -62,31 +74,25 @@ def take_point(taker: PointTaker, pixel: int, request: Mapping[str, float]) -> M
     """
     yield Msg("checkpoint")
     yield Msg("rewindable", None, False)
-    attempt = failures = 0
-    while True:
+    good: list[Evidence] = []
+    refusals = _Refusals(pixel, taker.gate.limits.max_attempts)
+    while len(good) < taker.sub_frames:
         yield from _wait_for_storage(taker)
         if taker.station.lost:
             yield Msg("prepare", taker.station, group="prepare")
             yield Msg("wait", None, group="prepare")
-        attempt += 1
         evidence, reasons = yield from _attempt(taker, request)
+        reasons = reasons or overflow(good, evidence)
         if not reasons:
-            stored = yield from _store(taker, evidence, pixel, attempt)
-            if stored:
-                break
+            taker.gate.accept(evidence)
+            good.append(evidence)
+            refusals.in_a_row = 0
             continue
-        yield from _reject(taker, evidence, pixel, attempt, reasons)
-        if reasons == [INTERRUPTED]:
-            continue
-        failures += 1
-        if taker.station.over_counted:
-            # Never retaken by itself: somebody has to see what shone so brightly, and open the shutter again.
-            yield from _pause(f"pixel {pixel}: {taker.station.over_counted}; the shutter is closed")
-            failures = 0
-        elif failures >= taker.gate.limits.max_attempts:
-            yield from _pause(f"pixel {pixel} failed {failures} times, last: {'; '.join(reasons)}")
-            failures = 0
-        yield Msg("sleep", None, RETAKE_DELAYS[min(failures, len(RETAKE_DELAYS)) - 1] if failures else 0.0)
+        refusals.attempt += 1
+        yield from _reject(taker, evidence, pixel, refusals.attempt - 1, reasons)
+        if reasons != [INTERRUPTED]:
+            yield from refusals.pause_or_delay(reasons, taker.station.over_counted)
+    yield from _store(taker, total(good), pixel, refusals.attempt)
     yield Msg("create", None, name="primary")
     yield Msg("read", taker.accepted)
     yield Msg("save")
@@ -97,6 +103,35 @@ def take_point(taker: PointTaker, pixel: int, request: Mapping[str, float]) -> M
 RETAKE_DELAYS = (0.0, 0.2, 1.0, 3.0)
 #: Reason of an attempt in which the RunEngine paused or suspended: retaken, not counted as a failure.
 INTERRUPTED = "the RunEngine paused or suspended during the attempt"
+#: Seconds before an injection that does not come, or comes again and again, is no longer waited for, in intervals.
+INJECTION_PATIENCE = 3.0
+
+
+@dataclass
+class _Refusals:
+    """What went wrong with a point so far, and when it is too much."""
+
+    pixel: int
+    limit: int
+    attempt: int = 1
+    faults: int = 0
+    in_a_row: int = 0
+
+    def pause_or_delay(self, reasons: list[str], over_counted: str) -> MsgGenerator:
+        """Count a refused exposure: pause for an operator, or wait a little before it is taken again."""
+        self.in_a_row += 1
+        if reasons != [INJECTION]:
+            # An injection is no fault, and after one there is none for a while: only in a row do they count.
+            self.faults += 1
+        if over_counted:
+            # Never retaken by itself: somebody has to see what shone so brightly, and open the shutter again.
+            yield from _pause(f"pixel {self.pixel}: {over_counted}; the shutter is closed")
+            self.faults = self.in_a_row = 0
+        elif max(self.faults, self.in_a_row) >= self.limit:
+            times = max(self.faults, self.in_a_row)
+            yield from _pause(f"pixel {self.pixel} failed {times} times, last: {'; '.join(reasons)}")
+            self.faults = self.in_a_row = 0
+        yield Msg("sleep", None, RETAKE_DELAYS[min(self.faults, len(RETAKE_DELAYS)) - 1] if self.faults else 0.0)
 
 
 def _attempt(taker: PointTaker, request: Mapping[str, float]) -> Generator[Msg, Any, tuple[Evidence, list[str]]]:
@@ -107,6 +142,8 @@ def _attempt(taker: PointTaker, request: Mapping[str, float]) -> Generator[Msg, 
 
     yield Msg("set", taker.station, dict(request), group="move")
     yield Msg("wait", None, group="move")
+    if taker.gate.limits.top_up == "gate" and not interrupted():
+        yield from _wait_for_injection(taker, interrupted)
     if not interrupted():
         yield Msg("trigger", taker.station, group="expose")
         yield Msg("wait", None, group="expose")
@@ -123,6 +160,20 @@ def _attempt(taker: PointTaker, request: Mapping[str, float]) -> Generator[Msg, 
     return evidence, reasons
 
 
+def _wait_for_injection(taker: PointTaker, interrupted: Callable[[], bool]) -> MsgGenerator:
+    """Wait until an exposure fits in before the next injection; not for ever, the gate sees whether it did."""
+    limits, top_up = taker.gate.limits, taker.station.top_up
+    deadline = time.monotonic() + INJECTION_PATIENCE * (limits.top_up_interval or 0.0)
+    while top_up is not None and time.monotonic() < deadline and not interrupted():
+        reading = yield Msg("read", top_up)
+        if reading is None:
+            return
+        seconds = seconds_to_wait(reading[top_up.countdown.name], taker.station.exposure, limits)
+        if seconds <= 0.0:
+            return
+        yield Msg("sleep", None, seconds)
+
+
 def _come_to_rest(taker: PointTaker) -> MsgGenerator:
     """Wait until nothing of an interrupted attempt is under way; its own waits returned early."""
     taker.station.forget_arrivals()
@@ -134,15 +185,16 @@ def _come_to_rest(taker: PointTaker) -> MsgGenerator:
             return
 
 
-def _store(taker: PointTaker, evidence: Evidence, pixel: int, attempt: int) -> Generator[Msg, Any, bool]:
+def _store(taker: PointTaker, evidence: Evidence, pixel: int, attempt: int) -> MsgGenerator:
+    """Write the frame; while the disk refuses it, pause and write it again: it was judged, and is still here."""
     values, timestamps = taker.compose(evidence, pixel, attempt)
-    yield Msg("set", taker.accepted, evidence.frame, values, timestamps, group="store")
-    yield Msg("wait", None, group="store")
-    if taker.accepted.error is not None:
+    while True:
+        yield Msg("set", taker.accepted, evidence.frame, values, timestamps, group="store")
+        yield Msg("wait", None, group="store")
+        if taker.accepted.error is None:
+            return
         yield from _pause(f"the frame of pixel {pixel} could not be written: {taker.accepted.error}")
-        return False
-    taker.gate.accept(evidence)
-    return True
+        yield from _wait_for_storage(taker)
 
 
 def _reject(taker: PointTaker, evidence: Evidence, pixel: int, attempt: int, reasons: list[str]) -> MsgGenerator:

@@ -75,7 +75,7 @@ class IncidentFlux:
     async def update(self) -> None:
         """Post the present current."""
         now = time.monotonic()
-        missed = any(begin <= now < end for begin, end in self._glitches)
+        missed = bool(self._ring.injections(now, now)) or any(begin <= now < end for begin, end in self._glitches)
         beam = self._ring.current_at(now) if self._shutter.is_open and not missed else 0.0
         await self.current.post(I0_PER_CURRENT * beam * self._noisy())
 
@@ -103,7 +103,8 @@ class IncidentFlux:
 
     def _lit(self, begin: float, end: float) -> list[Interval]:
         """Return when there was beam on the sample."""
-        return without(self._ring.stored(self._shutter.open_intervals(begin, end)), self._glitches)
+        gaps = [*self._glitches, *self._ring.injections(begin, end)]
+        return without(self._ring.stored(self._shutter.open_intervals(begin, end)), gaps)
 
     def glitch(self, seconds: float) -> None:
         """Keep the beam off the sample from now on for `seconds`, as an injection does; the ring shows nothing."""

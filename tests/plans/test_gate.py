@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from microarpes.devices.end_station import Evidence
+from microarpes.devices.evidence import Evidence
 from microarpes.devices.manipulator import AXES
 from microarpes.plans.gate import Gate
 from microarpes.plans.limits import GateLimits
@@ -106,6 +106,47 @@ def test_a_spoiled_point_is_refused_with_the_reason(spoil, reason):
     assert reason in reasons[0]
 
 
+def lost(share, shutter="Open", severity=0):
+    """An exposure that lost a share of its beam, with what the shutter said afterwards."""
+    evidence = good_evidence()
+    evidence.readings["open_fraction"] = reading(1.0 - share)
+    evidence.readings["i0_integral"] = reading(5.0 * (1.0 - share))
+    evidence.readings["shutter"] = reading(shutter, alarm_severity=severity)
+    return evidence
+
+
+@pytest.mark.parametrize(
+    ("share", "limit", "accepted"),
+    [
+        # a dump that takes less than 5 % of the dose leaves a partial exposure, recorded with its I0
+        (0.0499, 0.05, True),
+        (0.0501, 0.05, False),
+        (0.05, 0.05, False),
+        (0.19, 0.2, True),
+        (0.21, 0.2, False),
+        # no partial exposures at all: what 99 % of the beam asks for is what counts
+        (0.0099, 0.0, True),
+        (0.0101, 0.0, False),
+    ],
+)
+def test_a_dump_that_takes_little_of_the_dose_leaves_a_partial_exposure(share, limit, accepted):
+    reasons = make_gate(max_dose_loss=limit).judge(lost(share))
+    assert (reasons == []) is accepted
+    if not accepted:
+        assert f"beam on the sample for {1 - share:.1%}" in reasons[0]
+        assert f"at least {min(0.99, 1 - limit):.1%}" in reasons[0]
+
+
+def test_only_a_loss_of_beam_makes_an_exposure_partial_not_a_shutter():
+    # The shutter must be open for 99 % of every exposure: 98 % with beam pass only when the shutter was not the cause.
+    assert make_gate().judge(lost(0.02)) == []
+    assert "the shutter closed after 98.0%" in make_gate().judge(lost(0.02, "Not Open"))[0]
+    assert "the shutter closed after 98.0%" in make_gate().judge(lost(0.02, severity=3))[0]
+    unread = lost(0.02)
+    del unread.readings["shutter"]
+    assert make_gate().judge(unread) == ["'shutter' was not read"]
+
+
 def test_a_signal_that_was_not_read_refuses_the_point():
     evidence = good_evidence()
     del evidence.readings["open_fraction"]
@@ -173,6 +214,92 @@ def test_a_source_that_changed_since_the_start_refuses_the_point(name, value, re
     evidence.frame = evidence.frame + 1
     evidence.readings[name] |= {"value": source[name], "alarm_severity": 3}
     assert gate.judge(evidence) == [f"{name} is INVALID"]
+
+
+def test_the_age_of_a_slow_signal_is_three_of_its_update_periods_unless_it_is_given():
+    for limits, age, refused in (
+        ({}, 2.9, False),
+        ({}, 3.2, True),
+        ({"update_period": {"ring_current": 0.2}}, 0.7, True),
+        ({"update_period": {"ring_current": 0.2}, "max_age": {"ring_current": 5.0}}, 4.9, False),
+    ):
+        evidence = good_evidence()
+        evidence.readings["ring_current"]["timestamp"] = 1000.06 - age
+        assert bool(make_gate(**limits).judge(evidence)) is refused, (limits, age)
+
+
+def delayed_evidence():
+    """A beamline without gated I0; the ring current is from 0.1 s after the exposure."""
+    evidence = good_evidence()
+    for name in ("i0_integral", "i0_frame_id", "open_fraction"):
+        del evidence.readings[name]
+    evidence.readings["ring_current"] = reading(299.0, 1000.16)
+    evidence.readings["shutter"] = reading("Open", 500.0)
+    evidence.shutter_not_open = 499.0
+    return evidence
+
+
+def test_without_gated_i0_a_point_passes_by_ring_current_and_shutter():
+    assert make_gate(beam_check="delayed").judge(delayed_evidence()) == []
+    # it is never the silent fall-back of a beamline that has a gated I0
+    assert "was not read" in make_gate().judge(delayed_evidence())[0]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        # as old as the end of the exposure: the beam may have gone meanwhile
+        (change("ring_current/timestamp", 1000.06), "not updated after the exposure"),
+        (change("ring_current/timestamp", float("nan")), "not updated after the exposure"),
+        (change("ring_current/value", 0.9), "at least 1 mA"),
+        (change("ring_current/value", float("nan")), "at least 1 mA"),
+        (change("shutter/value", "Not Open"), "the shutter is Not Open"),
+        (change("shutter/alarm_severity", 3), "the shutter is Open, not Open"),
+        # open again at the end, but not all the time
+        (change("shutter_not_open", 1000.01), "closed during the exposure"),
+        (change("edge_time", float("nan")), "not later than the start"),
+    ],
+)
+def test_without_gated_i0_a_beam_that_is_not_known_to_have_been_there_refuses_the_point(spoil, reason):
+    evidence = delayed_evidence()
+    spoil(evidence)
+    assert reason in make_gate(beam_check="delayed").judge(evidence)[0]
+
+
+def test_without_gated_i0_the_ring_current_is_judged_against_the_last_points():
+    gate, weak = make_gate(beam_check="delayed"), delayed_evidence()
+    for _ in range(Gate.WARM_UP):
+        gate.accept(delayed_evidence())
+    weak.readings["ring_current"]["value"] = 299.0 * 0.4
+    assert "ring_current = 119.6 mA is 0.40 of the median" in gate.judge(weak)[0]
+
+
+def between_injections(before=30.0, after=29.9):
+    """An exposure from 1000.00 to 1000.06 s, with the countdown read 0.02 s before and 0.04 s after it."""
+    evidence = good_evidence()
+    evidence.countdown_before = reading(before, 999.98)
+    evidence.readings["countdown"] = reading(after, 1000.10)
+    return evidence
+
+
+@pytest.mark.parametrize("policy", ["gate", "discard"])
+def test_an_exposure_is_refused_when_an_injection_fell_into_it_unless_injections_are_ignored(policy):
+    limits = {"top_up": policy, "top_up_interval": 60.0}
+    hit = between_injections(0.05, 59.95)
+    assert make_gate(**limits).judge(between_injections()) == []
+    assert make_gate(**limits).judge(hit) == ["an injection fell into the exposure"]
+    assert make_gate().judge(hit) == []
+
+
+def test_an_unknown_countdown_refuses_the_point():
+    gate = make_gate(top_up="gate", top_up_interval=60.0)
+    invalid = between_injections()
+    invalid.readings["countdown"]["alarm_severity"] = 3
+    assert gate.judge(invalid) == ["countdown is INVALID"]
+    old = between_injections()
+    old.readings["countdown"] = reading(33.9, 996.1)
+    old.frame = old.frame + 1
+    assert gate.judge(old) == ["countdown is 4.0 s old, at most 3 s is accepted"]
 
 
 def test_the_driver_s_own_words_are_passed_on():

@@ -87,3 +87,45 @@ def test_i0_measures_the_dose_to_its_noise():
     assert integral.mean() == pytest.approx(nominal, rel=5e-4)
     assert integral.std() / nominal == pytest.approx(0.002, rel=0.15)
     assert flux.frame_id.value == 399
+
+
+async def set_top_up(ring, period, injection_time):
+    await ring.signals["RING:TOPUP_PERIOD"].write(period)
+    await ring.signals["RING:INJECTION_TIME"].write(injection_time)
+
+
+def test_injections_keep_the_beam_off_the_sample_once_a_period():
+    ring, shutter = Ring(""), Shutter("")
+    flux = IncidentFlux("", ring, shutter, seed=1)
+
+    async def prepare():
+        await set_top_up(ring, 10.0, 0.2)
+        await shutter.signals["SHUTTER:Cmd:Opn-Cmd"].write("Open")
+
+    asyncio.run(prepare())
+    now = time.monotonic()
+    # Set just now: injections begin 10, 20 and 30 s later, none at once.
+    starts = [begin for begin, _ in ring.injections(now, now + 35.0)]
+    assert starts == pytest.approx([now + 10.0, now + 20.0, now + 30.0], abs=0.5)
+    first = starts[0]
+    assert ring.injections(first + 0.1, first + 0.1) != []
+    assert ring.injections(first + 0.3, first + 9.0) == []
+    assert flux.dose(first - 1.0, first + 1.0).open_fraction == pytest.approx(0.9, abs=1e-5)
+    assert flux.dose(first + 1.0, first + 3.0).open_fraction == 1.0
+    # the current just before the injection is the lowest, just after it the highest
+    assert ring.current_at(first - 0.01) == pytest.approx(LOW_CURRENT, abs=0.01)
+    assert ring.current_at(first + 0.01) == pytest.approx(FULL_CURRENT, abs=0.01)
+
+
+def test_injections_that_would_leave_no_beam_are_refused():
+    ring = Ring("")
+    asyncio.run(set_top_up(ring, 0.01, 60.0))
+    assert (ring.period.value, ring.injection_time.value) == (60.0, 0.0)
+    assert ring.injections(0.0, 1e6) == []
+
+
+def test_a_frozen_ring_has_no_injections():
+    ring = Ring("", frozen=True)
+    asyncio.run(set_top_up(ring, 1.0, 0.5))
+    now = time.monotonic()
+    assert ring.injections(now, now + 100.0) == []

@@ -1,0 +1,554 @@
+"""An exposure without hardware: what the analyser and the end station do when something does not go as it should."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from ophyd.status import Status
+
+from microarpes.devices.analyser import READOUT_MARGIN, Analyser
+from microarpes.devices.end_station import SOURCE_SETTINGS, EndStation
+from microarpes.devices.environment import OPEN
+from microarpes.devices.manipulator import AXES
+from microarpes.devices.region import Region
+
+REGION = Region(centre_energy=95.5, iterations=2, acquire_time=0.5)
+#: Seconds within which a status without hardware must have ended; a mutant without it is found that late.
+SOON = 2.0
+
+
+def ended(error=None):
+    status = Status()
+    if error is None:
+        status.set_finished()
+    else:
+        status.set_exception(error)
+    return status
+
+
+class Signal:
+    """A process variable of this test."""
+
+    def __init__(self, value=0.0, choices=(), refuses=False):
+        self.value, self.enum_strs, self.refuses = value, choices, refuses
+        self.pvname = "TEST:PV"
+        self.timestamp, self.alarm_severity = 1000.0, 0
+        self.connected = True
+        self._read_pv = SimpleNamespace(connected=False)
+        self.puts, self.callbacks, self.completed = [], [], []
+        self.SUB_META = "meta"
+
+    def get(self, **_):
+        if isinstance(self.value, Exception):
+            raise self.value
+        return self.value
+
+    def put(self, value, *, callback=None, **_):
+        self.puts.append(value)
+        self.completed.append(callback)
+
+    def set(self, value):
+        self.puts.append(value)
+        if not self.refuses:
+            self.value = value
+        return ended()
+
+    def subscribe(self, callback, **_):
+        self.callbacks.append(callback)
+
+    def tell(self, **news):
+        for callback in self.callbacks:
+            callback(**news)
+
+
+def signals(**values):
+    return SimpleNamespace(**{name: Signal(value) for name, value in values.items()})
+
+
+@pytest.fixture
+def analyser():
+    class Hardware(Analyser):
+        """An SES analyser of 3 angles and 4 energies."""
+
+        settings = signals(slices=0, iterations=0, acquire_time=0.0, centre_energy=0.0, energy_step=0.0)
+        settings.lens_mode = Signal("Transmission", ("Transmission", "Angular14"))
+        settings.acquisition_mode = Signal("Swept", ("Swept", "Fixed"))
+        settings.energy_mode = Signal("Binding", ("Binding", "Kinetic"))
+        settings.pass_energy = Signal("5", ("5", "10", "20"))
+        state = signals(detector_state=0, message="", acquiring=0, acquire=0, data_type="Int32")
+        state.low_energy, state.high_energy, state.excitation_energy = Signal(95.0), Signal(96.0), Signal(100.0)
+        state.energy_axis, state.angle_axis = Signal(np.arange(4.0)), Signal(np.arange(3.0))
+        image = signals(frame_id=7, n_energy=4, n_angle=3)
+        image.array = Signal(np.arange(12))
+
+    return Hardware("TEST:", name="analyser")
+
+
+def test_a_region_is_written_as_a_whole_and_its_axes_are_read(analyser):
+    analyser.set(REGION).wait(SOON)
+    assert analyser.settings.energy_mode.value == "Kinetic"
+    assert {name: getattr(analyser.settings, name).value for name in ("pass_energy", "iterations", "acquire_time")} == {
+        "pass_energy": "10",
+        "iterations": 2,
+        "acquire_time": 0.5,
+    }
+    assert analyser.region == REGION
+    analyser.state.energy_axis.value = np.arange(9.0)
+    assert [axis.size for axis in analyser.axes] == [4, 3]
+    analyser.set(REGION).wait(SOON)
+    assert [axis.size for axis in analyser.axes] == [9, 3]
+    described = analyser.describe_region()
+    assert (described["low_energy"], described["high_energy"], described["slices"]) == (95.0, 96.0, REGION.slices)
+
+
+def test_a_setting_the_driver_does_not_take_fails_the_region_and_is_named(analyser):
+    analyser.settings.slices.refuses = True
+    analyser.state.message.value = "more than there are"
+    with pytest.raises(
+        ValueError, match=r"slices = 300 was refused by TEST:PV, which stays at 0 \(more than there are"
+    ):
+        analyser.set(REGION).wait(SOON)
+    assert analyser.region is None
+    with pytest.raises(RuntimeError, match="has no region"):
+        analyser.describe_region()
+
+
+def test_a_choice_the_driver_does_not_offer_fails_the_region(analyser):
+    analyser.settings.pass_energy.enum_strs = ("2", "5")
+    with pytest.raises(ValueError, match=r"pass_energy = 10\.0 is not offered"):
+        analyser.set(REGION).wait(SOON)
+
+
+@pytest.mark.parametrize(
+    "axis", [np.zeros(0), np.array([0.0, 1.0, 1.0]), np.array([0.0, np.nan]), np.arange(3.0)[::-1]]
+)
+def test_an_axis_that_does_not_ascend_fails_the_region(analyser, axis):
+    analyser.state.energy_axis.value = axis
+    with pytest.raises(ValueError, match=r"energy axis .* not strictly ascending"):
+        analyser.set(REGION).wait(SOON)
+
+
+def test_an_exposure_ends_by_put_completion_and_has_a_deadline(analyser):
+    analyser.set(REGION).wait(SOON)
+    status = analyser.trigger()
+    assert analyser.state.acquire.puts == [1]
+    assert status.timeout == REGION.exposure + READOUT_MARGIN
+    assert not status.done
+    analyser.state.acquire.completed[0]()
+    status.wait(SOON)
+
+
+def test_only_the_start_of_this_exposure_counts_as_its_start(analyser):
+    analyser.trigger()
+    analyser.state.acquiring.tell(value=1, timestamp=1000.0)
+    assert analyser.acquire_edge_time(0.0) == 1000.0
+    analyser.trigger()
+    # the edge of the exposure before is forgotten, the end of an exposure is no start
+    assert np.isnan(analyser.acquire_edge_time(0.0))
+    analyser.state.acquiring.tell(value=0, timestamp=1001.0)
+    assert np.isnan(analyser.acquire_edge_time(0.0))
+    analyser.state.acquiring.tell(value="Acquire", timestamp=1002.0)
+    assert analyser.acquire_edge_time(0.0) == 1002.0
+
+
+def test_a_frame_comes_with_its_counters_and_whatever_else_is_asked_for(analyser):
+    readings, frame = analyser.read_frame({"ring_current": Signal(299.0)})
+    assert frame.tolist() == np.arange(12).reshape(3, 4).tolist()
+    assert {name: reading["value"] for name, reading in readings.items()} == {
+        "detector_state": 0,
+        "frame_id": 7,
+        "n_energy": 4,
+        "n_angle": 3,
+        "ring_current": 299.0,
+    }
+    assert readings["frame_id"]["timestamp"] == 1000.0
+
+
+def test_a_frame_that_does_not_have_the_size_it_claims_comes_flat_for_the_gate_to_refuse(analyser):
+    analyser.image.array.value = np.arange(11)
+    assert analyser.read_frame()[1].shape == (11,)
+
+
+def test_abort_and_stop_end_the_exposure(analyser):
+    analyser.abort()
+    analyser.stop()
+    assert analyser.state.acquire.puts == [0, 0]
+
+
+class Axis:
+    def __init__(self):
+        self.readback, self.done, self.setpoint = Signal(0.0), Signal(1), Signal(0.0)
+        self.moves, self.outcome, self.stopped, self.distance = [], None, [], 0.0
+        self.units_error = None
+
+    def set(self, position):
+        if isinstance(self.outcome, ValueError):
+            raise self.outcome
+        self.moves.append(position)
+        self.distance = 10.0
+        self.move = Status() if self.outcome == "under way" else ended(self.outcome)
+        return self.move
+
+    def kinematic_time(self, distance):
+        return distance / 100.0
+
+    def check_units(self):
+        if self.units_error:
+            raise self.units_error
+
+    def stop(self, *, success=False):
+        self.stopped.append(success)
+
+
+class Exposing:
+    """An analyser that does as it is told."""
+
+    def __init__(self):
+        self.region, self.axes = REGION, (np.arange(4.0), np.arange(3.0))
+        self.state = signals(acquire=0, message="HV tripped")
+        self.aborted = self.set_to = 0
+        self.outcome, self.counters_error, self.frame_error = None, None, None
+        self.detector_state = 0
+        self.exposure_status = None
+        self.name = "analyser"
+        self.connected = True
+
+    def walk_signals(self, **_):
+        return ()
+
+    def set(self, region):
+        self.set_to += 1
+        return ended()
+
+    def counters(self):
+        if self.counters_error:
+            raise self.counters_error
+        return {"frame_id": {"value": 7, "timestamp": 1000.0}}
+
+    def trigger(self):
+        self.exposure_status = Status() if self.outcome == "under way" else ended(self.outcome)
+        return self.exposure_status
+
+    def acquire_edge_time(self):
+        return 999.0
+
+    def read_frame(self, others):
+        if self.frame_error:
+            raise self.frame_error
+        readings = {
+            name: {"value": s.get(), "timestamp": s.timestamp, "alarm_severity": 0} for name, s in others.items()
+        }
+        readings["detector_state"] = {"value": self.detector_state}
+        return readings, np.zeros((3, 4))
+
+    def abort(self):
+        self.aborted += 1
+
+
+class Shutter:
+    name = "shutter"
+
+    def __init__(self):
+        self.state, self.open_command, self.close_command = Signal(OPEN), Signal(), Signal()
+        self.last_not_open, self.asked, self.outcome = 500.0, [], None
+
+    def set(self, value):
+        self.asked.append(value)
+        return ended(self.outcome)
+
+    def walk_signals(self, **_):
+        return ()
+
+
+class Beam:
+    name = "beam"
+
+    def __init__(self, check="gated"):
+        self.check, self.ring_current, self.open_fraction = check, Signal(299.0), Signal(1.0)
+        self.since, self.news = [], threading.Event()
+
+    def signals(self):
+        gated = {"open_fraction": self.open_fraction} if self.check == "gated" else {}
+        return {"ring_current": self.ring_current, **gated}
+
+    def wait_for_news(self, since):
+        self.since.append(since)
+        assert self.news.wait(SOON)
+
+    def walk_signals(self, **_):
+        return ()
+
+
+def silent(**parts):
+    return SimpleNamespace(walk_signals=lambda **_: (), name="device", **parts)
+
+
+class Guard:
+    limit, tripped, name = 1e6, None, "guard"
+
+    def reset(self, on_trip):
+        self.tripped, self.trip = None, on_trip
+
+    def walk_signals(self, **_):
+        return ()
+
+
+def make_station(check="gated", **more):
+    axes = {name: Axis() for name in AXES}
+    station = EndStation(
+        manipulator=silent(axes=axes, **axes),
+        analyser=Exposing(),
+        beam=Beam(check),
+        shutter=Shutter(),
+        cryostat=silent(temperature=Signal(10.0)),
+        gauge=silent(pressure=Signal(5e-11)),
+        source=silent(**{name: Signal(1.0) for name in SOURCE_SETTINGS}),
+        heartbeat=silent(beat=Signal(1)),
+        **more,
+    )
+    return station
+
+
+@pytest.fixture
+def station():
+    return make_station()
+
+
+def found(station):
+    return station.read()["evidence"]["value"]
+
+
+def attempt(station, **request):
+    station.set(request or {"x": 1.0}).wait(SOON)
+    station.trigger().wait(SOON)
+    return found(station)
+
+
+def test_an_undisturbed_attempt_finds_no_error_and_everything_the_gate_asks_for(station):
+    evidence = attempt(station, x=1.0, y=2.0)
+    assert evidence.errors == []
+    assert evidence.request == {"x": 1.0, "y": 2.0}
+    assert (evidence.frame_id_before, evidence.edge_time, evidence.acquire_time) == (7, 999.0, REGION.exposure)
+    wanted = {f"{name} {what}" for name in AXES for what in ("readback", "done")} | set(SOURCE_SETTINGS)
+    wanted |= {"open_fraction", "ring_current", "sample_temperature", "pressure", "heartbeat", "detector_state"}
+    assert set(evidence.readings) == wanted
+    assert set(evidence.ledger) == {"time_kinematic", "time_move", "time_expose", "time_read"}
+    assert evidence.ledger["time_kinematic"] == 0.1
+    assert station.analyser.aborted == 0
+
+
+def test_an_axis_known_to_be_there_is_not_moved_again_until_that_is_forgotten(station):
+    x = station.manipulator.x
+    for _ in range(2):
+        attempt(station, x=1.0)
+    assert x.moves == [1.0]
+    station.forget_arrivals()
+    attempt(station, x=1.0)
+    attempt(station, x=2.0)
+    attempt(station, x=1.0)
+    assert x.moves == [1.0, 1.0, 2.0, 1.0]
+
+
+def test_a_failed_move_is_evidence_and_is_not_taken_for_an_arrival(station):
+    x = station.manipulator.x
+    attempt(station, x=1.0)
+    x.outcome = RuntimeError("stalled")
+    assert attempt(station, x=2.0).errors == ["move of x: stalled"]
+    x.outcome = None
+    attempt(station, x=2.0)
+    # nor is the place it was sent away from
+    x.outcome = RuntimeError("stalled")
+    attempt(station, x=3.0)
+    x.outcome = None
+    attempt(station, x=2.0)
+    assert x.moves == [1.0, 2.0, 2.0, 3.0, 2.0]
+
+
+def test_a_move_that_is_refused_is_evidence(station):
+    station.manipulator.x.outcome = ValueError("beyond the limit")
+    assert attempt(station, x=9e9).errors == ["move of x: beyond the limit"]
+
+
+def test_coming_to_rest_waits_for_the_move_or_the_exposure_under_way(station):
+    station.manipulator.x.outcome = "under way"
+    station.set({"x": 1.0})
+    rest = station.set({})
+    assert not rest.done
+    station.manipulator.x.move.set_finished()
+    rest.wait(SOON)
+    station.analyser.outcome = "under way"
+    station.trigger()
+    rest = station.set({})
+    assert not rest.done
+    station.analyser.exposure_status.set_finished()
+    rest.wait(SOON)
+
+
+def test_the_end_of_a_move_that_was_given_up_says_nothing_about_the_next_attempt(station):
+    x = station.manipulator.x
+    x.outcome = "under way"
+    station.set({"x": 1.0})
+    late = x.move
+    station.set({"y": 0.0})
+    late.set_finished()
+    station.set({}).wait(SOON)
+    x.outcome = None
+    attempt(station, x=1.0)
+    assert x.moves == [1.0, 1.0]
+
+
+def test_an_exposure_that_cannot_begin_is_evidence(station):
+    station.analyser.counters_error = TimeoutError("no answer")
+    assert attempt(station).errors == ["trigger: no answer"]
+
+
+def test_an_exposure_that_fails_is_evidence_and_is_aborted(station):
+    station.analyser.outcome = TimeoutError("11 s passed")
+    assert attempt(station).errors == ["exposure of 1 s: 11 s passed"]
+    assert station.analyser.aborted == 1
+
+
+def test_a_frame_that_cannot_be_read_is_evidence(station):
+    station.analyser.frame_error = TimeoutError("no answer")
+    evidence = attempt(station)
+    assert evidence.errors == ["reading: no answer"]
+    assert evidence.frame is None
+    assert "time_read" in evidence.ledger
+
+
+def test_a_driver_that_is_not_idle_is_asked_why(station):
+    assert attempt(station).message == ""
+    station.analyser.detector_state = 6
+    assert attempt(station).message == "HV tripped"
+
+
+@pytest.mark.parametrize("of", ["analyser", "shutter", "heartbeat", "manipulator"])
+def test_a_lost_connection_spoils_the_attempt_and_those_after_it(station, of):
+    signal = {
+        "analyser": station.analyser.state.acquire,
+        "shutter": station.shutter.open_command,
+        "heartbeat": station.heartbeat.beat,
+        "manipulator": station.manipulator.x.setpoint,
+    }[of]
+    station.set({"x": 1.0}).wait(SOON)
+    signal.tell(connected=True)
+    assert not station.lost
+    signal.tell(connected=False)
+    # connections that come back do not bring back what the IOC has forgotten
+    signal.tell(connected=True)
+    station.trigger().wait(SOON)
+    assert found(station).errors == ["a connection to the beamline was lost during the attempt"]
+    assert attempt(station).errors[0] == "a connection to the beamline was lost and it is not restored"
+
+
+def lose(station):
+    station.heartbeat.beat.tell(connected=False)
+    return station
+
+
+def test_a_beamline_that_came_back_is_set_as_it_was_and_moved_again(station):
+    attempt(station, x=1.0)
+    lose(station).prepare(SOON).wait(SOON)
+    assert not station.lost
+    assert station.analyser.set_to == 1
+    assert station.shutter.asked == ["open"]
+    assert attempt(station, x=1.0).errors == []
+    assert station.manipulator.x.moves == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("what", ["connection", "axes", "units", "shutter"])
+def test_a_beamline_that_is_not_as_it_was_stays_lost(station, what, monkeypatch):
+    if what == "connection":
+        # a process variable that does not come back
+        dead = SimpleNamespace(connected=False, pvname="TEST:DEAD")
+        monkeypatch.setattr("microarpes.devices.channel_access.epics_signals", lambda device: [dead])
+    elif what == "axes":
+        monkeypatch.setattr(station.analyser, "set", lambda region: shifted(station.analyser))
+    elif what == "units":
+        station.manipulator.axes["polar"].units_error = ValueError("mdeg")
+    else:
+        station.shutter.outcome = TimeoutError("interlock")
+    lose(station).prepare(0.05).wait(SOON)
+    assert station.lost
+
+
+def shifted(analyser):
+    analyser.axes = (analyser.axes[0] + 0.001, analyser.axes[1])
+    return ended()
+
+
+def test_the_over_count_guard_watches_each_exposure_and_spares_the_detector():
+    guard = Guard()
+    station = make_station(guard=guard)
+    station.set({"x": 1.0}).wait(SOON)
+    station.trigger().wait(SOON)
+    guard.tripped = 2e6
+    guard.trip(2e6)
+    assert station.analyser.aborted == 1
+    assert station.shutter.close_command.puts == [1]
+    assert "2e+06 counts/s, its limit is 1e+06" in station.over_counted
+    assert found(station).errors == [station.over_counted]
+    assert attempt(station).errors == []
+
+
+def test_a_stop_ends_moves_and_exposure_and_trusts_no_position_afterwards(station):
+    attempt(station, x=1.0)
+    station.stop(success=True)
+    assert all(axis.stopped == [True] for axis in station.manipulator.axes.values())
+    assert station.analyser.aborted == 1
+    attempt(station, x=1.0)
+    assert station.manipulator.x.moves == [1.0, 1.0]
+
+
+def test_the_shutter_is_only_read_where_beam_was_missing(station):
+    assert "shutter" not in attempt(station).readings
+    station.beam.open_fraction.value = 0.97
+    assert attempt(station).readings["shutter"]["value"] == OPEN
+
+
+def test_without_gated_i0_an_exposure_ends_when_the_beam_was_heard_of():
+    station = make_station("delayed")
+    station.set({"x": 1.0}).wait(SOON)
+    status = station.trigger()
+    deadline = time.monotonic() + SOON
+    while not station.beam.since and time.monotonic() < deadline:
+        time.sleep(0.001)
+    # since the time stamp of the frame, which is the end of the exposure
+    assert station.beam.since == [1000.0]
+    rest = station.set({})
+    assert not status.done
+    assert not rest.done
+    station.beam.news.set()
+    status.wait(SOON)
+    rest.wait(SOON)
+    evidence = found(station)
+    assert "open_fraction" not in evidence.readings
+    assert evidence.readings["shutter"]["value"] == OPEN
+    assert evidence.shutter_not_open == 500.0
+
+
+def test_news_of_the_beam_that_cannot_be_had_end_the_exposure_too():
+    station = make_station("delayed")
+    station.set({"x": 1.0}).wait(SOON)
+    station.beam.wait_for_news = lambda since: 1 / 0
+    station.trigger().wait(SOON)
+    assert found(station).errors == []
+
+
+def test_where_injections_matter_their_countdown_is_read_before_and_after():
+    countdown = Signal(30.0)
+    top_up = silent(countdown=countdown, reading=lambda: {"value": 31.0})
+    station = make_station(top_up=top_up)
+    assert top_up in station.devices
+    evidence = attempt(station)
+    assert evidence.countdown_before == {"value": 31.0}
+    assert evidence.readings["countdown"]["value"] == 30.0
+
+
+def test_all_devices_are_connected_and_checked(station):
+    names = ("manipulator", "analyser", "beam", "shutter", "cryostat", "gauge", "source", "heartbeat")
+    assert station.devices == tuple(getattr(station, name) for name in names)
