@@ -11,6 +11,8 @@ from microarpes.beamline.repeater import serve_repeater
 
 if TYPE_CHECKING:
     from microarpes.devices.end_station import EndStation
+    from microarpes.devices.sample_frame import SampleFrame
+    from microarpes.devices.sample_geometry import SampleGeometry
 
 
 def prepare_channel_access(section: ChannelAccessSection) -> None:
@@ -57,6 +59,22 @@ def make_end_station(config: Config) -> EndStation:
         heartbeat=Heartbeat(config.heartbeat.pv, name="heartbeat"),
         guard=None if limit is None else OverCountGuard(config.analyser.count_rate_pv, limit=limit, name="guard"),
     )
+
+
+def make_sample_frame(config: Config, station: EndStation) -> SampleFrame:
+    """Return the sample's own coordinates on the manipulator of a station."""
+    from microarpes.devices.sample_frame import SampleFrame
+
+    section = config.manipulator
+    return SampleFrame(station.manipulator, sample_geometry(config), tolerance=section.spot_tolerance, name="sample")
+
+
+def sample_geometry(config: Config) -> SampleGeometry:
+    """Return the rotation centre and conventions of a configuration."""
+    from microarpes.devices.sample_geometry import SampleGeometry
+
+    section = config.manipulator
+    return SampleGeometry(section.rotation_centre, section.reference_angles, section.rotation_senses)
 
 
 def connect_end_station(config: Config, timeout: float = 5.0) -> EndStation:

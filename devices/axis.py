@@ -176,8 +176,10 @@ class Axis(Device):
         def arrived(**_: Any) -> None:
             try:
                 self._judge(request)
-            except Exception as error:  # noqa: BLE001 - whatever went wrong, the move did not arrive
+            except MoveFailed as error:
                 finish(status, error)
+            except Exception as error:  # noqa: BLE001 - a put also ends, as if done, when its connection is lost
+                finish(status, self._lost(f": {error}"))
             else:
                 finish(status)
 
@@ -194,7 +196,10 @@ class Axis(Device):
             return
         self._settings.forget()
         if self._moving is not None:
-            finish(self._moving, MoveFailed(f"{self.name}: the connection to {self.prefix} was lost during a move"))
+            finish(self._moving, self._lost())
+
+    def _lost(self, detail: str = "") -> MoveFailed:
+        return MoveFailed(f"{self.name}: the connection to {self.prefix} was lost during a move{detail}")
 
     def _on_limits(self, **_: Any) -> None:
         status, request = self._moving, self.requested

@@ -41,10 +41,10 @@ class SampleCoordinate:
         um, or deg for an angle; an angle turns about the spot in the beam.
     """
 
-    parent = None
-
     def __init__(self, frame: Frame, key: str) -> None:
         self.name, self._frame, self._key = f"{frame.name}_{key}", frame, key
+        #: Whoever reads frame and coordinate together reads the frame.
+        self.parent = frame
 
     def set(self, value: float) -> Status:
         """Move; see `SampleFrame.set`."""

@@ -60,6 +60,7 @@ def gap_raster(
     directory: Path,
     limits: GateLimits | None = None,
     storage_error: Callable[[], Exception | None] = lambda: None,
+    beam_at: Callable[[Sequence[float]], Mapping[str, Any]] = lambda angles: {},
     md: Mapping[str, Any] | None = None,
 ) -> MsgGenerator:
     """Raster a sample and emit one event a pixel.
@@ -82,6 +83,8 @@ def gap_raster(
     limits : GateLimits, optional
     storage_error : callable, optional
         Returns why documents cannot be stored now, or None; asked before every exposure.
+    beam_at : callable, optional
+        Returns what the start document says under ``beam`` at polar, tilt and azimuth (deg): incidence, footprint.
     md : mapping, optional
         Goes into the start document: sample, operator and the like.
 
@@ -105,7 +108,8 @@ def gap_raster(
     event = PointEvent(windows, energy, angle, record)
     limits = limits or GateLimits()
     gate = Gate.of(station, limits)
-    start = _start_document(station, grid, windows, record, (energy, angle), limits) | dict(md or {})
+    start = _start_document(station, grid, windows, record, (energy, angle), limits)
+    start |= {"beam": dict(beam_at(station.manipulator.angles())), **(md or {})}
 
     def raster() -> MsgGenerator:
         uid: str = yield from bps.open_run(start)

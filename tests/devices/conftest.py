@@ -116,3 +116,40 @@ def make_axis():
         return axis, record
 
     return make
+
+
+class FakeManipulator:
+    """Six axes on records of their own."""
+
+    def __init__(self, make_axis):
+        from microarpes.devices.manipulator import AXES, TOLERANCES
+
+        wide = {"LLM": -5000.0, "HLM": 5000.0}
+        made = {
+            name: make_axis(name, units, TOLERANCES[name], **wide)
+            for name, units in zip(AXES, ("um",) * 3 + ("deg",) * 3, strict=True)
+        }
+        self.axes = {name: axis for name, (axis, _) in made.items()}
+        self.records = {name: record for name, (_, record) in made.items()}
+
+    def positions(self):
+        from microarpes.devices.channel_access import read_fresh
+
+        return {name: read_fresh({"readback": axis.readback, "done": axis.done}) for name, axis in self.axes.items()}
+
+    def where(self):
+        """The true positions."""
+        return {name: record.fields[".RBV"] for name, record in self.records.items()}
+
+    def moved(self):
+        """Return which axes were asked to move since the last call."""
+        names = {name for name, record in self.records.items() if any(field == ".VAL" for field, _ in record.puts)}
+        for record in self.records.values():
+            record.puts.clear()
+        return names
+
+
+@pytest.fixture
+def manipulator(make_axis):
+    """Return a `FakeManipulator`, all axes at 0."""
+    return FakeManipulator(make_axis)

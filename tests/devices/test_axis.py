@@ -157,6 +157,18 @@ def test_a_connection_lost_during_a_move_ends_it_at_once(make_axis):
     assert "the connection to M:X was lost during a move" in failure(axis.set(50.0))
 
 
+def test_a_put_that_ends_because_its_connection_is_lost_is_no_arrival(make_axis):
+    # libca ends a put with callback when the circuit breaks; the record may then not answer, or answer too late.
+    axis, record = make_axis()
+
+    def broken(_):
+        record.answers = False
+        record.complete()
+
+    record.behave = broken
+    assert "the connection to M:X was lost during a move: " in failure(axis.set(50.0))
+
+
 def test_an_axis_that_sticks_fails_at_its_deadline_and_says_where(make_axis, monkeypatch):
     monkeypatch.setattr(module, "MOVE_MARGIN", 0.05)
     axis, record = make_axis()

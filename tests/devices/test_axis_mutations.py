@@ -22,6 +22,7 @@ AXIS = {
     "set check_value": "test_what_is_no_number_is_refused",
     "set add_callback": "test_a_limit_changed_during_a_move_ends_it_at_once_and_stops_the_axis",
     "arrived finish": "test_a_move_ends_well_within_the_tolerance_and_badly_beyond_it",
+    "arrived finish 2": "test_a_put_that_ends_because_its_connection_is_lost_is_no_arrival",
     "arrived _judge": "test_a_move_ends_well_within_the_tolerance_and_badly_beyond_it",
     "_stop_if_failed stop": "test_a_limit_changed_during_a_move_ends_it_at_once_and_stops_the_axis",
     "_on_connection forget": "test_after_a_lost_connection_all_settings_are_read_again_before_a_move",
