@@ -47,7 +47,7 @@ def check_raster(station: EndStation, grid: RasterGrid) -> list[str]:
             axis.check_units()
         except ValueError as error:
             problems.append(str(error))
-    return problems
+    return list(dict.fromkeys(problems))
 
 
 def gap_raster(
