@@ -130,9 +130,16 @@ class Axis(Device):
         ValueError
             Not a finite number; outside the soft limits, or the backlash approach to it is; the record speaks another
             unit than the configuration, or somebody has paused it.
+        ConnectionError
+            The record is away.
         """
         if not is_number(value):
             raise ValueError(f"{self.name} = {value!r} is not a finite number of {self.units}; nothing was moved")
+        if not self.setpoint.connected:
+            raise ConnectionError(
+                f"{self.name} = {value} {self.units}: {self.prefix} is not connected, is its IOC running? "
+                f"nothing was moved"
+            )
         request = float(value)  # type: ignore[arg-type]
         settings = self.settings
         self.check_units()

@@ -47,6 +47,10 @@ class FieldSignal(Signal):
         self.record.signals[self.field] = self
 
     @property
+    def connected(self):
+        return self.record.connected
+
+    @property
     def alarm_severity(self):
         return self.record.severity if self.field == ".RBV" else 0
 
@@ -74,7 +78,7 @@ class FakeRecord:
 
     def __init__(self):
         self.fields, self.signals = dict(FIELDS), {}
-        self.severity, self.answers = 0, True
+        self.severity, self.answers, self.connected = 0, True, True
         self.puts, self.reads = [], []
         self.behave = self.arrive
         self.complete = lambda: None

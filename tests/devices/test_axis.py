@@ -201,6 +201,16 @@ def test_a_record_that_does_not_answer_is_said_to(make_axis, monkeypatch):
 
 def test_a_record_that_is_away_is_not_moved(make_axis):
     axis, record = make_axis()
+    record.connected = False
+    with pytest.raises(
+        ConnectionError, match=r"x = 1.0 um: M:X is not connected, is its IOC running\? nothing was moved"
+    ):
+        axis.set(1.0)
+    assert nothing_was_put(record)
+
+
+def test_a_record_that_is_there_and_does_not_answer_is_not_moved(make_axis):
+    axis, record = make_axis()
     record.answers = False
     with pytest.raises(TimeoutError):
         axis.set(1.0)
