@@ -46,12 +46,20 @@ class ChannelAccessSection(_Section):
     server_port: Annotated[int, Field(ge=1, le=65535)] | None = None
 
 
+Triple = tuple[Finite, Finite, Finite]
+Sense = Literal[1, -1]
+
+
 class ManipulatorSection(_Section):
-    """Six motor records."""
+    """Six motor records, and how the sample turns: centre in um, angles in deg, senses +1 or -1."""
 
     prefix: Name
     suffixes: dict[str, Name] = Field(default_factory=dict)
     tolerances: dict[str, Positive] = Field(default_factory=dict)
+    rotation_centre: Triple = (0.0, 0.0, 0.0)
+    reference_angles: Triple = (0.0, 0.0, 0.0)
+    rotation_senses: tuple[Sense, Sense, Sense] = (1, 1, 1)
+    spot_tolerance: Positive = 2.0
 
     @model_validator(mode="after")
     def _known_axes(self) -> ManipulatorSection:

@@ -13,6 +13,8 @@ from microarpes.beamline.repeater import serve_repeater
 if TYPE_CHECKING:
     from microarpes.devices.beam import Beam
     from microarpes.devices.end_station import EndStation
+    from microarpes.devices.sample_frame import SampleFrame
+    from microarpes.devices.sample_geometry import SampleGeometry
 
 
 def prepare_channel_access(section: ChannelAccessSection) -> None:
@@ -72,6 +74,22 @@ def _beam(config: Config) -> Beam:
     if config.gate.beam_check == "delayed" or prefix is None:
         return Beam(ring_pv=ring, patience=patience, name="beam")
     return GatedBeam(ring_pv=ring, i0_prefix=prefix, patience=patience, name="beam")
+
+
+def make_sample_frame(config: Config, station: EndStation) -> SampleFrame:
+    """Return the sample's own coordinates on the manipulator of a station."""
+    from microarpes.devices.sample_frame import SampleFrame
+
+    section = config.manipulator
+    return SampleFrame(station.manipulator, sample_geometry(config), tolerance=section.spot_tolerance, name="sample")
+
+
+def sample_geometry(config: Config) -> SampleGeometry:
+    """Return the rotation centre and conventions of a configuration."""
+    from microarpes.devices.sample_geometry import SampleGeometry
+
+    section = config.manipulator
+    return SampleGeometry(section.rotation_centre, section.reference_angles, section.rotation_senses)
 
 
 def connect_end_station(config: Config, timeout: float = 5.0) -> EndStation:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -15,6 +16,7 @@ from bluesky.utils import RunEngineInterrupted
 from microarpes.beamline.config import Config
 from microarpes.beamline.engine import RunJournals, Watcher, make_engine
 from microarpes.beamline.followers import Followers
+from microarpes.beamline.instrument import sample_geometry
 from microarpes.beamline.progress import ProgressDisplay
 from microarpes.plans.grid import RasterGrid
 from microarpes.plans.raster import gap_raster
@@ -62,8 +64,26 @@ def start_metadata(config: Config) -> dict[str, Any]:
         "beamline": config.beamline.name,
         "operator": config.beamline.operator,
         "sample": config.sample.model_dump(),
-        "beam": {"incidence": config.source.beam_incidence, "spot_size": list(config.source.spot_size)},
     }
+
+
+def beam_at(config: Config, angles: Sequence[float]) -> dict[str, Any]:
+    """Return incidence (deg), spot size and footprint (um FWHM) of the beam at polar, tilt, azimuth (deg).
+
+    A footprint that cannot be, because the beam would come from behind, is None: it is no reason not to measure.
+    """
+    from microarpes.devices.footprint import footprint
+
+    source = config.source
+    beam = {"incidence": source.beam_incidence, "spot_size": list(source.spot_size), "footprint": None}
+    try:
+        found = footprint(source.spot_size, source.beam_incidence, angles, sample_geometry(config))
+    except ValueError as error:
+        logger.warning("the footprint of the beam is not known: %s", error)
+        return beam
+    axes = {"major": found.major, "minor": found.minor, "orientation": found.orientation}
+    on_sample = {"incidence_on_sample": found.incidence, "footprint_axes": axes}
+    return beam | {"footprint": [found.u, found.v], **on_sample}
 
 
 def configured_raster(
@@ -82,6 +102,7 @@ def configured_raster(
         directory=journals.directory,
         limits=config.gate,
         storage_error=journals.error,
+        beam_at=functools.partial(beam_at, config),
         md={**start_metadata(config), **(md or {})},
     )
 

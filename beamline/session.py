@@ -12,6 +12,8 @@ from microarpes.beamline.config import load_config
 BANNER = """micro-ARPES session on {name}; runs are kept in {directory}
   RE(raster(10, 10, step=10.0))         raster 10 x 10 pixels, 10 um apart, about x, y = 0, 0 um
   RE(mv(station.manipulator.x, 50.0))   move one axis, um
+  RE(mv(sample, {{"u": 10.0, "v": 5.0}})) go to a spot of the sample, um, at any angles
+  RE(mv(sample.polar, 12.0))            turn, deg, and stay on the spot
   station, config, RE                   devices, configuration, RunEngine; Ctrl-C pauses, RE.resume() goes on
 """
 
@@ -25,7 +27,7 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
         A configuration or process variables that are not there.
     """
     config = load_config(config_file)
-    from microarpes.beamline.instrument import connect_end_station
+    from microarpes.beamline.instrument import connect_end_station, make_sample_frame
 
     station = connect_end_station(config)
     from bluesky import plan_stubs as bps
@@ -50,6 +52,7 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
         "RE": engine,
         "config": config,
         "station": station,
+        "sample": make_sample_frame(config, station),
         "followers": followers,
         "raster": raster,
         "gap_raster": functools.partial(gap_raster, directory=directory),

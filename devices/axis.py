@@ -8,14 +8,17 @@ and is then judged by explicit reads against the *requested* position.
 from __future__ import annotations
 
 import contextlib
-import math
+from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 from ophyd import Component as Cpt
 from ophyd import Device, EpicsSignal, EpicsSignalRO
 from ophyd.status import Status
+from ophyd.utils import StatusTimeoutError
 
 from microarpes.devices.channel_access import INVALID, finish, is_number, read_fresh
+from microarpes.devices.motor_settings import MODES, MotorSettings, WatchedSettings
 
 #: Bit of MSTA by which a motor record says that its controller has a problem.
 PROBLEM_BIT = 1 << 9
@@ -27,32 +30,27 @@ class MoveFailed(RuntimeError):
     """A move did not arrive; the message says what was asked and what was found."""
 
 
-def travel_time(distance: float, velocity: float, acceleration_time: float, settle_time: float = 0.0) -> float:
-    """Return the least time a trapezoidal move takes, s.
+class Move(Status):
+    """The status of a move: when its deadline passes it says where the axis is stuck.
 
     Parameters
     ----------
-    distance : float
-        In the axis' unit; the sign does not matter.
-    velocity : float
-        Units per second at full speed (VELO).
-    acceleration_time : float
-        Seconds from rest to full speed (ACCL); a short move never reaches it.
-    settle_time : float
-        Seconds waited after arrival (DLY).
-
-    Examples
-    --------
-    >>> round(travel_time(10.0, velocity=2000.0, acceleration_time=0.01), 6)
-    0.014142
+    axis : Axis
+    deadline : float
+        Seconds from now.
+    stalled : callable
+        Returns the error of a move that was not done in time.
     """
-    distance = abs(distance)
-    if distance == 0 or velocity <= 0:
-        return settle_time
-    ramp = velocity * acceleration_time
-    if distance <= ramp:
-        return 2 * math.sqrt(distance * acceleration_time / velocity) + settle_time
-    return distance / velocity + acceleration_time + settle_time
+
+    _exception: Exception | None
+
+    def __init__(self, axis: Axis, deadline: float, stalled: Callable[[], MoveFailed]) -> None:
+        self._stalled = stalled
+        super().__init__(axis, timeout=deadline)
+
+    def _settled(self) -> None:
+        if isinstance(self._exception, StatusTimeoutError):
+            self._exception = self._stalled()
 
 
 class Axis(Device):
@@ -72,12 +70,18 @@ class Axis(Device):
     readback = Cpt(EpicsSignalRO, ".RBV", auto_monitor=False)
     done = Cpt(EpicsSignalRO, ".DMOV", auto_monitor=False)
     stop_request = Cpt(EpicsSignal, ".STOP", auto_monitor=False)
+    low_limit = Cpt(EpicsSignalRO, ".LLM", auto_monitor=True)
+    high_limit = Cpt(EpicsSignalRO, ".HLM", auto_monitor=True)
     velocity = Cpt(EpicsSignal, ".VELO", auto_monitor=True)
     acceleration_time = Cpt(EpicsSignal, ".ACCL", auto_monitor=True)
     settle_time = Cpt(EpicsSignal, ".DLY", auto_monitor=True)
-    low_limit = Cpt(EpicsSignalRO, ".LLM", auto_monitor=True)
-    high_limit = Cpt(EpicsSignalRO, ".HLM", auto_monitor=True)
+    backlash = Cpt(EpicsSignal, ".BDST", auto_monitor=True)
+    backlash_velocity = Cpt(EpicsSignal, ".BVEL", auto_monitor=True)
+    backlash_acceleration_time = Cpt(EpicsSignal, ".BACC", auto_monitor=True)
+    direction = Cpt(EpicsSignalRO, ".DIR", auto_monitor=True)
+    mode = Cpt(EpicsSignal, ".SPMG", auto_monitor=True)
     egu = Cpt(EpicsSignalRO, ".EGU", string=True, auto_monitor=True)
+    limit_violation = Cpt(EpicsSignalRO, ".LVIO", auto_monitor=False)
     missed = Cpt(EpicsSignalRO, ".MISS", auto_monitor=False)
     high_switch = Cpt(EpicsSignalRO, ".HLS", auto_monitor=False)
     low_switch = Cpt(EpicsSignalRO, ".LLS", auto_monitor=False)
@@ -91,14 +95,21 @@ class Axis(Device):
         self.requested: float | None = None
         self.distance = 0.0
         self._moving: Status | None = None
+        self._settings = WatchedSettings({field.name: getattr(self, field.name) for field in fields(MotorSettings)})
         self.setpoint.subscribe(self._on_connection, event_type=self.setpoint.SUB_META, run=False)
         for limit in (self.low_limit, self.high_limit):
             limit.subscribe(self._on_limits, run=False)
 
     @property
+    def settings(self) -> MotorSettings:
+        """Limits, speeds, backlash, mode and unit as the record has them now; read anew after a lost connection."""
+        return self._settings.now()
+
+    @property
     def limits(self) -> tuple[float, float]:
         """Soft limits as the record has them now, in the axis' unit."""
-        return float(self.low_limit.get()), float(self.high_limit.get())
+        settings = self.settings
+        return settings.low_limit, settings.high_limit
 
     @property
     def position(self) -> float:
@@ -107,7 +118,7 @@ class Axis(Device):
 
     def check_units(self) -> None:
         """Raise ValueError unless the record's EGU is the unit the configuration speaks."""
-        found = str(self.egu.get()).strip().replace("\N{MICRO SIGN}", "u").replace("\N{GREEK SMALL LETTER MU}", "u")
+        found = self.settings.units
         if found != self.units:
             raise ValueError(f"{self.prefix}.EGU is {found!r}, the config says {self.units!r}; correct one of them")
 
@@ -117,25 +128,43 @@ class Axis(Device):
         Raises
         ------
         ValueError
-            Not a finite number, or outside the soft limits.
+            Not a finite number; outside the soft limits, or the backlash approach to it is; the record speaks another
+            unit than the configuration, or somebody has paused it.
+        ConnectionError
+            The record is away.
         """
         if not is_number(value):
             raise ValueError(f"{self.name} = {value!r} is not a finite number of {self.units}; nothing was moved")
-        low, high = self.limits
-        if low < high and not low <= float(value) <= high:  # type: ignore[arg-type]
+        if not self.setpoint.connected:
+            raise ConnectionError(
+                f"{self.name} = {value} {self.units}: {self.prefix} is not connected, is its IOC running? "
+                f"nothing was moved"
+            )
+        request = float(value)  # type: ignore[arg-type]
+        settings = self.settings
+        self.check_units()
+        if not settings.allows(request):
+            raise ValueError(f"{self.name} = {value} {self.units} is {self._outside(settings)}; nothing was moved")
+        turn = request + settings.overshoot
+        if not settings.allows(turn):
             raise ValueError(
-                f"{self.name} = {value} {self.units} is outside the soft limits "
-                f"[{low:g}, {high:g}] {self.units} of {self.prefix}; nothing was moved"
+                f"{self.name} = {value} {self.units} is approached from {turn:g} {self.units} (BDST), which is "
+                f"{self._outside(settings)}; nothing was moved"
+            )
+        if MODES[settings.mode] != "Go":
+            raise ValueError(
+                f"{self.name} = {value} {self.units}: somebody paused the axis, {self.prefix}.SPMG is "
+                f"{MODES[settings.mode]}; set it to Go; nothing was moved"
             )
 
-    def kinematic_time(self, distance: float) -> float:
-        """Return the least time a move over `distance` takes, s, settling included."""
-        return travel_time(
-            distance,
-            float(self.velocity.get()),
-            float(self.acceleration_time.get()),
-            float(self.settle_time.get()),
+    def _outside(self, settings: MotorSettings) -> str:
+        return (
+            f"outside the soft limits [{settings.low_limit:g}, {settings.high_limit:g}] {self.units} of {self.prefix}"
         )
+
+    def kinematic_time(self, distance: float) -> float:
+        """Return the least time a move over `distance` takes, s, backlash and settling included."""
+        return self.settings.kinematic_time(distance)
 
     def set(self, value: float) -> Status:
         """Move to `value`; the status fails unless the readback ends within `tolerance` of it.
@@ -146,7 +175,7 @@ class Axis(Device):
         self.check_value(value)
         request = float(value)
         self.distance = request - self.position
-        status = Status(self, timeout=2 * self.kinematic_time(self.distance) + MOVE_MARGIN)
+        status = Move(self, 2 * self.kinematic_time(self.distance) + MOVE_MARGIN, lambda: self._stalled(request))
         self.requested = request
         self._moving = status
         status.add_callback(self._stop_if_failed)
@@ -154,8 +183,10 @@ class Axis(Device):
         def arrived(**_: Any) -> None:
             try:
                 self._judge(request)
-            except Exception as error:  # noqa: BLE001 - whatever went wrong, the move did not arrive
+            except MoveFailed as error:
                 finish(status, error)
+            except Exception as error:  # noqa: BLE001 - a put also ends, as if done, when its connection is lost
+                finish(status, self._lost(f": {error}"))
             else:
                 finish(status)
 
@@ -168,25 +199,31 @@ class Axis(Device):
                 self.stop()
 
     def _on_connection(self, connected: bool = True, **_: Any) -> None:
-        if not connected and self._moving is not None:
-            finish(self._moving, MoveFailed(f"{self.name}: the connection to {self.prefix} was lost during a move"))
+        if connected:
+            return
+        self._settings.forget()
+        if self._moving is not None:
+            finish(self._moving, self._lost())
+
+    def _lost(self, detail: str = "") -> MoveFailed:
+        return MoveFailed(f"{self.name}: the connection to {self.prefix} was lost during a move{detail}")
 
     def _on_limits(self, **_: Any) -> None:
         status, request = self._moving, self.requested
         if status is None or status.done or request is None:
             return
-        low, high = self.limits
-        if low < high and not low <= request <= high:
+        settings = self.settings
+        if not settings.allows(request):
             finish(
                 status,
                 MoveFailed(
-                    f"{self.name}: the soft limits of {self.prefix} were changed to [{low:g}, {high:g}] {self.units} "
-                    f"during a move to {request:g} {self.units}"
+                    f"{self.name}: the soft limits were changed during a move, {request:g} {self.units} is now "
+                    f"{self._outside(settings)}"
                 ),
             )
 
     def _judge(self, request: float) -> None:
-        found = read_fresh({"readback": self.readback, "done": self.done})
+        found = read_fresh({"readback": self.readback, "done": self.done, "violation": self.limit_violation})
         position = float(found["readback"]["value"])
         asked = f"{self.name}: asked for {request:g} {self.units}"
         if int(found["done"]["value"]) != 1:
@@ -195,24 +232,40 @@ class Axis(Device):
             raise MoveFailed(f"{asked}, the readback is INVALID")
         if not abs(position - request) <= self.tolerance:
             raise MoveFailed(
-                f"{asked}, found {position:g}, more than {self.tolerance:g} {self.units} away"
-                f"{self._why()}; stopped, stalled or lost?"
+                f"{asked}, found {position:g}, more than {self.tolerance:g} {self.units} away: {self._why(request)}"
             )
+        if int(found["violation"]["value"]):
+            raise MoveFailed(f"{asked}, now {self._outside(self.settings)} (LVIO): they were changed during the move")
 
-    def _why(self) -> str:
+    def _why(self, request: float) -> str:
         """Say what the record itself knows of a move that did not arrive."""
-        found = read_fresh(
-            {name: getattr(self, name) for name in ("missed", "high_switch", "low_switch", "status_bits")}
-        )
+        names = ("setpoint", "mode", "limit_violation", "missed", "high_switch", "low_switch", "status_bits")
+        found = {name: reading["value"] for name, reading in read_fresh({n: getattr(self, n) for n in names}).items()}
         told = {
-            "missed": "retries are exhausted",
+            "limit_violation": "the record refused it, its limits exclude it (LVIO)",
+            "missed": "retries are exhausted (MISS)",
             "high_switch": "the high limit switch is hit",
             "low_switch": "the low limit switch is hit",
         }
-        reasons = [text for name, text in told.items() if int(found[name]["value"])]
-        if int(found["status_bits"]["value"]) & PROBLEM_BIT:
-            reasons.append("the controller reports a problem")
-        return f" ({', '.join(reasons)})" if reasons else ""
+        reasons = [text for name, text in told.items() if int(found[name])]
+        if int(found["status_bits"]) & PROBLEM_BIT:
+            reasons.append("the controller reports a problem (MSTA)")
+        if MODES[int(found["mode"])] != "Go":
+            reasons.append(f"somebody paused the axis (SPMG is {MODES[int(found['mode'])]})")
+        elif not reasons and float(found["setpoint"]) != request:
+            reasons.append(f"somebody stopped it or sent it elsewhere (VAL is {float(found['setpoint']):g})")
+        return ", ".join(reasons) or "the record knows no reason; steps lost, or a wrong readback?"
+
+    def _stalled(self, request: float) -> MoveFailed:
+        """Return what is to be said of a move that was not done at its deadline."""
+        try:
+            found = read_fresh({"readback": self.readback, "done": self.done})
+            where = f"at {float(found['readback']['value']):g}, DMOV = {int(found['done']['value'])}"
+            if found["readback"]["alarm_severity"] >= INVALID:
+                where += ", the readback is INVALID"
+        except Exception as error:  # noqa: BLE001 - that it does not answer is what there is to say
+            where = f"the record does not answer ({error})"
+        return MoveFailed(f"{self.name}: asked for {request:g} {self.units}, stalled: not done in time, {where}")
 
     def stop(self, *, success: bool = False) -> None:
         """Stop the motor; a move under way then fails, being short of its request."""

@@ -58,6 +58,11 @@ class Manipulator(Device):
         """The axes by name."""
         return {name: getattr(self, name) for name in AXES}
 
+    def angles(self) -> list[float]:
+        """Polar, tilt and azimuth by explicit get, deg."""
+        found = read_fresh({name: getattr(self, name).readback for name in AXES[3:]})
+        return [float(found[name]["value"]) for name in AXES[3:]]
+
     def positions(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Read all axes at once by explicit get: axis to ``{"readback", "done"}`` readings."""
         signals = {}

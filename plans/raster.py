@@ -48,7 +48,7 @@ def check_raster(station: EndStation, grid: RasterGrid) -> list[str]:
             axis.check_units()
         except ValueError as error:
             problems.append(str(error))
-    return problems
+    return list(dict.fromkeys(problems))
 
 
 def check_beam(station: EndStation, limits: GateLimits) -> list[str]:
@@ -73,6 +73,7 @@ def gap_raster(
     directory: Path,
     limits: GateLimits | None = None,
     storage_error: Callable[[], Exception | None] = lambda: None,
+    beam_at: Callable[[Sequence[float]], Mapping[str, Any]] = lambda angles: {},
     md: Mapping[str, Any] | None = None,
 ) -> MsgGenerator:
     """Raster a sample and emit one event a pixel.
@@ -95,6 +96,8 @@ def gap_raster(
     limits : GateLimits, optional
     storage_error : callable, optional
         Returns why documents cannot be stored now, or None; asked before every exposure.
+    beam_at : callable, optional
+        Returns what the start document says under ``beam`` at polar, tilt and azimuth (deg): incidence, footprint.
     md : mapping, optional
         Goes into the start document: sample, operator and the like.
 
@@ -123,7 +126,7 @@ def gap_raster(
     # The region is what was asked for, not the part of it the analyser takes at a time.
     start["region"] |= {"iterations": region.iterations, "acquire_time": region.acquire_time}
     start["sub_frames"] = {"number": sub_frames, "iterations": part.iterations, "acquire_time": part.acquire_time}
-    start |= dict(md or {})
+    start |= {"beam": dict(beam_at(station.manipulator.angles())), **(md or {})}
 
     def raster() -> MsgGenerator:
         uid: str = yield from bps.open_run(start)

@@ -47,6 +47,16 @@ def _rate(value: str) -> float:
     return rate
 
 
+def _centre(value: str) -> tuple[float, float, float]:
+    try:
+        x, y, z = (float(part) for part in value.split(","))
+    except ValueError:
+        x = y = z = math.nan
+    if not all(abs(part) <= 1e5 for part in (x, y, z)):
+        raise argparse.ArgumentTypeError(f"{value!r} is not X,Y,Z: three numbers of um up to 1e5")
+    return x, y, z
+
+
 def _fault(option: str) -> FaultRequest:
     try:
         return parse_fault(option)
@@ -75,6 +85,13 @@ def _parser() -> argparse.ArgumentParser:
         choices=tuple(VENDORS),
         default="ses",
         help="whose driver it pretends to be (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--rotation-centre",
+        metavar="X,Y,Z",
+        type=_centre,
+        default=(0.0, 0.0, 0.0),
+        help="motor positions, um, at which the point that no rotation moves is in the beam (default: 0,0,0)",
     )
     parser.add_argument(
         "--fault",
@@ -114,6 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         *(arguments.prefix, arguments.seed, arguments.rate, arguments.noise),
         faults=tuple(arguments.faults),
         analyser=arguments.analyser,
+        rotation_centre=arguments.rotation_centre,
     )
     remember_command([sys.executable, "-m", "microarpes.sim", *(sys.argv[1:] if argv is None else argv)])
     try:

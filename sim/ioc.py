@@ -23,6 +23,7 @@ from microarpes.sim.photon_source import PhotonSource
 from microarpes.sim.process_faults import at_once, freeze, reboot, resume_faults
 from microarpes.sim.replay import Replay, ReplaySource
 from microarpes.sim.sample import Sample
+from microarpes.sim.sample_position import SamplePosition
 from microarpes.sim.sample_source import SampleSource
 from microarpes.sim.shutter import Shutter
 from microarpes.sim.signals import Signals, count
@@ -60,6 +61,8 @@ class Options:
         Enabled at boot.
     analyser : str
         One of `VENDORS`.
+    rotation_centre : tuple of float, um
+        x, y, z at which the point that no rotation moves is in the beam.
     """
 
     prefix: str = "SIM:"
@@ -68,6 +71,7 @@ class Options:
     noise: str = "frame"
     faults: tuple[FaultRequest, ...] = ()
     analyser: str = "ses"
+    rotation_centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @property
     def frozen(self) -> bool:
@@ -112,6 +116,8 @@ class Beamline:
         self.replay = Replay(p, replayed, self._requested)
         for i, name in enumerate(AXES):
             self.axes[name] = self._axis(options, i, name)
+        polar, tilt, azimuth = (AXES[name].position for name in ("POLAR", "TILT", "AZIMUTH"))
+        self.sample_position = SamplePosition(p, options.rotation_centre, (polar, tilt, azimuth))
         recorded = self.replay.here
         self.ring = Ring(p, frozen=frozen, recorded=lambda: recorded("ring_current"))
         self.shutter = Shutter(p)
@@ -183,17 +189,20 @@ class Beamline:
             self.gauge,
             self.photons,
             self.replay,
+            self.sample_position,
         ):
             pvdb |= device.signals
         return pvdb
 
     def pose(self) -> Pose:
-        """Return the true positions now."""
+        """Return true positions now; x and y are where on the sample the beam is."""
         here = {name.lower(): axis.position() for name, axis in self.axes.items()}
-        if not self._replaying:
-            # The sample has moved on by that much: the beam is behind, in its coordinates.
-            here["x"] -= round(self._drift("SAMPLE_DRIFT"), 2)
-        return Pose(**here, x_setpoint=self.axes["X"].target, y_setpoint=self.axes["Y"].target)
+        pose = Pose(**here, x_setpoint=self.axes["X"].target, y_setpoint=self.axes["Y"].target)
+        if self._replaying:
+            return pose
+        # The sample has moved on by the drift: the beam is behind, in its coordinates.
+        drifted = replace(pose, x=pose.x - round(self._drift("SAMPLE_DRIFT"), 2))
+        return self.sample_position.in_beam(drifted)
 
     def conditions(self) -> Conditions:
         """Return photon energy and sample temperature now."""
@@ -224,6 +233,7 @@ class Beamline:
         """Post what drifts, and the heartbeat last."""
         for device in (self.faults, self.ring, self.flux, self.cryostat, self.gauge):
             await device.update()
+        await self.sample_position.update(self.pose())
         await self.heartbeat.post(int(self.heartbeat.value) + 1)
 
 

@@ -85,6 +85,8 @@ def beyond(text, old, new):
         ('prefix = "SIM:MANIP:"', 'prefix = "SIM\\nMANIP:"', ["manipulator.prefix"]),
         ("x = 1.0", "x = -1.0", ["manipulator.tolerances.x"]),
         ("x = 1.0", "w = 1.0", ["unknown axis w"]),
+        ("rotation_centre = [0.0, 0.0, 0.0]", "rotation_centre = [0.0, 0.0]", ["manipulator.rotation_centre"]),
+        ("rotation_senses = [1, 1, 1]", "rotation_senses = [1, 2, 1]", ["manipulator.rotation_senses"]),
         ('driver = "SES"', 'driver = "VG"', ["analyser.driver", "SES"]),
         ('control_layer = "pyepics"', 'control_layer = "tango"', ["channel_access.control_layer"]),
         ("resolution = 0.010", "resolution = -0.010", ["calibration.resolution"]),

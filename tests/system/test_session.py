@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from microarpes.beamline.config import simulated_text
 from microarpes.beamline.stored_run import read_run
 
@@ -13,6 +15,10 @@ LINES = """
 uids = RE(raster(2, 2, step=10.0, comment="from the session"))
 RE(mv(station.manipulator.x, 50.0))
 print("x =", round(station.manipulator.x.position))
+RE(mv(sample, {"u": 10.0, "v": 5.0}))
+RE(mv(sample.polar, 12.0))
+print("u, v =", round(sample.u.position), round(sample.v.position))
+RE(mv(sample, {"u": 0.0, "v": 0.0, "polar": 9.425}))
 exit()
 """
 
@@ -31,11 +37,14 @@ def test_the_lines_of_the_banner_work_and_the_run_is_stored(ioc, tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "x = 50" in done.stdout
+    assert "u, v = 10 5" in done.stdout
     (journal,) = (tmp_path / "microarpes-data").glob("*/raw.journal")
     run = read_run(journal.parent)
     assert run.start["comment"] == "from the session"
     assert sorted(run.events) == [0, 1, 2, 3]
     assert run.gap_map is not None
+    # 10 um at 45 deg to the lens, on a face turned by 9.425 deg away from it: 10 um / cos(54.425 deg)
+    assert run.start["beam"]["footprint"] == pytest.approx([17.189, 12.0], abs=0.01)
 
 
 def test_a_session_without_its_beamline_ends_with_one_line(tmp_path):
