@@ -6,10 +6,11 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from microarpes.beamline.config import ChannelAccessSection, Config
+from microarpes.beamline.config import AnalyserSection, ChannelAccessSection, Config
 from microarpes.beamline.repeater import serve_repeater
 
 if TYPE_CHECKING:
+    from microarpes.devices.analyser import Analyser
     from microarpes.devices.end_station import EndStation
 
 
@@ -27,7 +28,6 @@ def prepare_channel_access(section: ChannelAccessSection) -> None:
 
 def make_end_station(config: Config) -> EndStation:
     """Make all devices of a beamline without waiting for any of them."""
-    from microarpes.devices.analyser import analyser_class
     from microarpes.devices.channel_access import set_deadlines
     from microarpes.devices.end_station import EndStation
     from microarpes.devices.environment import Beam, Cryostat, Heartbeat, Shutter, Source, VacuumGauge
@@ -43,7 +43,7 @@ def make_end_station(config: Config) -> EndStation:
             tolerances=config.manipulator.tolerances,
             name="manipulator",
         ),
-        analyser=analyser_class()(config.analyser.prefix, name="analyser"),
+        analyser=make_analyser(config.analyser),
         beam=Beam(ring_pv=config.beam.ring_current_pv, i0_prefix=config.beam.i0_prefix, name="beam"),
         shutter=Shutter(config.shutter.prefix, name="shutter"),
         cryostat=Cryostat(config.cryostat.prefix, sensor=config.cryostat.sensor, name="cryostat"),
@@ -57,6 +57,14 @@ def make_end_station(config: Config) -> EndStation:
         heartbeat=Heartbeat(config.heartbeat.pv, name="heartbeat"),
         guard=None if limit is None else OverCountGuard(config.analyser.count_rate_pv, limit=limit, name="guard"),
     )
+
+
+def make_analyser(section: AnalyserSection) -> Analyser:
+    """Make the analyser of the driver a configuration names."""
+    from microarpes.devices.analyser import analyser_class
+
+    make = analyser_class(section.pv_map)
+    return make(section.prefix, energy_ratio=section.energy_ratio, name="analyser")
 
 
 def connect_end_station(config: Config, timeout: float = 5.0) -> EndStation:

@@ -46,6 +46,8 @@ class Evidence:
     frame_id_before: int = -1
     edge_time: float = float("nan")
     acquire_time: float = 0.0
+    #: Share of `acquire_time` for which one energy is counted; below 1 in a sweep.
+    counted_fraction: float = 1.0
     message: str = ""
     errors: list[str] = field(default_factory=list)
     ledger: dict[str, float] = field(default_factory=dict)
@@ -193,10 +195,11 @@ class EndStation:
         except Exception as error:  # noqa: BLE001 - evidence, judged by the gate
             attempt.errors.append(f"trigger: {error}")
             exposure = []
-        region = self.analyser.region
-        attempt.acquire_time = region.exposure if region is not None else 0.0
 
         def finished() -> None:
+            if self.analyser.region is not None:
+                times = self.analyser.exposure_time
+                attempt.acquire_time, attempt.counted_fraction = times.real, times.fraction
             attempt.ledger["time_expose"] = time.perf_counter() - started
             for status in exposure:
                 if not status.success:

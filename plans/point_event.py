@@ -78,7 +78,7 @@ class PointEvent:
             "total_counts": float(frame.sum(dtype=np.float64)),
             "angular_contrast": angular_contrast(frame, self.energy_axis, self.fermi_energy),
             "acquire_time": evidence.acquire_time,
-            "live_time": evidence.acquire_time * evidence.value("open_fraction"),
+            "live_time": evidence.acquire_time * evidence.counted_fraction * evidence.value("open_fraction"),
             "i0": evidence.value("i0_integral"),
             "gate": "accepted",
         }

@@ -50,6 +50,17 @@ def check_raster(station: EndStation, grid: RasterGrid) -> list[str]:
     return problems
 
 
+def check_region(station: EndStation, region: Region) -> list[str]:
+    """Return everything that forbids measuring gaps with this region; nothing is written."""
+    problems = station.analyser.refusals(region)
+    if not station.analyser.pvs.angular(region.lens_mode):
+        problems.append(
+            f"lens_mode = {region.lens_mode} images places along the slit, not angles: there is no window at k_F in "
+            "it; take an angular lens mode"
+        )
+    return problems
+
+
 def gap_raster(
     station: EndStation,
     grid: RasterGrid,
@@ -95,11 +106,15 @@ def gap_raster(
     ValueError
         The raster cannot be done; the message lists every reason and no motor has moved.
     """
-    problems = check_raster(station, grid)
+    problems = check_raster(station, grid) + check_region(station, region)
     if problems:
         raise ValueError("; ".join(problems))
     yield Msg("set", station.analyser, region, group="region")
     yield Msg("wait", None, group="region", timeout=REGION_TIMEOUT)
+    if not station.analyser.images_angles:
+        raise ValueError(
+            f"lens_mode = {region.lens_mode} gives an angle axis that is not in deg: no window at k_F in it"
+        )
     energy, angle = station.analyser.axes
     record = _calibration_record(calibration, len(windows), len(angle))
     event = PointEvent(windows, energy, angle, record)
@@ -159,6 +174,9 @@ def _start_document(
     limits: GateLimits,
 ) -> dict[str, Any]:
     energy, angle = axes
+    source, described = station.source.settings(), station.analyser.describe_region()
+    if described["excitation_energy"] is None:
+        described["excitation_energy"] = source["photon_energy"]
     return {
         "plan_name": "gap_raster",
         "grid": grid.document(),
@@ -166,12 +184,12 @@ def _start_document(
         "extents": [[grid.y.start, grid.y.stop], [grid.x.start, grid.x.stop]],
         "num_points": grid.num_points,
         "motors": ["manipulator_y", "manipulator_x"],
-        "region": station.analyser.describe_region(),
+        "region": described,
         "windows": [window.model_dump() for window in windows],
         "energy_axis": energy.tolist(),
         "angle_axis": angle.tolist(),
         "calibration": dict(calibration),
-        "source": station.source.settings(),
+        "source": source,
         "gate": limits.model_dump(),
         "frame_file": "frames.h5",
     }

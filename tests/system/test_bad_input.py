@@ -85,7 +85,7 @@ def beyond(text, old, new):
         ('prefix = "SIM:MANIP:"', 'prefix = "SIM\\nMANIP:"', ["manipulator.prefix"]),
         ("x = 1.0", "x = -1.0", ["manipulator.tolerances.x"]),
         ("x = 1.0", "w = 1.0", ["unknown axis w"]),
-        ('driver = "SES"', 'driver = "VG"', ["analyser.driver", "SES"]),
+        ('driver = "ses"', 'driver = "VG"', ["analyser.driver", "ses", "specs", "peak", "mbs"]),
         ('control_layer = "pyepics"', 'control_layer = "tango"', ["channel_access.control_layer"]),
         ("resolution = 0.010", "resolution = -0.010", ["calibration.resolution"]),
         ("temperature = 10.0", "temperature = 0.0", ["calibration.temperature"]),
