@@ -248,20 +248,48 @@ def raster(bench, region, directory, num=2):
     )
 
 
-def test_a_raster_gives_gaps_whoever_made_the_analyser(bench, engine, tmp_path):
+#: As fine as the fixed window needs to be for a gap: 151 energies of 2 meV, each counted for 20 points of 2.5 ms.
+GAP_SWEEP = Region(
+    acquisition_mode="Swept", low_energy=95.38, high_energy=95.68, energy_step=0.002, acquire_time=0.0025
+)  # fmt: skip
+
+
+def rastered(bench, engine, region, directory):
+    """Raster 2 x 2 pixels and fit them; return start document, events by pixel and map."""
     documents, live = [], LiveGapMap()
     engine.subscribe(lambda name, doc: documents.append((name, doc)))
     engine.subscribe(live)
-    engine(raster(bench, bench.region, tmp_path))
-    start = documents[0][1]
+    engine(raster(bench, region, directory))
+    events = [doc["data"] for name, doc in documents if name == "event" and "edc" in doc["data"]]
+    return documents[0][1], sorted(events, key=lambda event: event["pixel"]), live.gap_map
+
+
+def test_a_raster_gives_gaps_whoever_made_the_analyser(bench, engine, tmp_path):
+    start, events, gap_map = rastered(bench, engine, bench.region, tmp_path)
     assert start["region"]["driver"] == bench.driver
     assert start["region"]["excitation_energy"] == 100.0
     assert (len(start["angle_axis"]), len(start["energy_axis"])) == (300, 400)
-    events = [doc["data"] for name, doc in documents if name == "event" and "edc" in doc["data"]]
-    assert sorted(event["pixel"] for event in events) == [0, 1, 2, 3]
+    assert [event["pixel"] for event in events] == [0, 1, 2, 3]
+    assert all(event["acquire_time"] == event["live_time"] == 0.1 for event in events)
     # 0.1 s at 3e6 counts/s is some 5000 electrons in the pair of EDCs: an error of half a meV on a gap of 35 meV.
-    assert live.gap_map.joint_status.ravel().tolist() == ["ok"] * 4
-    assert np.all(np.abs(live.gap_map.joint_delta - 35.0) < 10.0)
+    assert gap_map.joint_status.ravel().tolist() == ["ok"] * 4
+    assert np.all(np.abs(gap_map.joint_delta - 35.0) < 10.0)
+
+
+def test_a_swept_raster_gives_the_same_gaps_and_keeps_the_lead_in_out_of_both_times(bench, engine, tmp_path):
+    start, events, gap_map = rastered(bench, engine, GAP_SWEEP, tmp_path)
+    assert (start["region"]["low_energy"], start["region"]["high_energy"]) == (95.38, 95.68)
+    assert start["region"]["centre_energy"] == pytest.approx(95.53)
+    assert len(start["energy_axis"]) == 151
+    for event in events:
+        # The exposure is the whole sweep, so that its lead-in is no dead time; an energy is counted for 50 ms of it.
+        assert event["acquire_time"] == pytest.approx((151 + LEAD_IN) * 0.0025)
+        assert event["live_time"] == pytest.approx(LEAD_IN * 0.0025)
+        # I0 is gated by the whole sweep: 0.5 nA/mA of a ring between 297 and 300 mA, with noise of 0.2 %.
+        assert event["i0"] / event["acquire_time"] == pytest.approx(149.25, rel=0.02)
+    # Half the counts of the test before, in channels twice as wide: the errors are those of 0.5 meV times sqrt(2).
+    assert gap_map.joint_status.ravel().tolist() == ["ok"] * 4
+    assert np.all(np.abs(gap_map.joint_delta - 35.0) < 10.0)
 
 
 @pytest.mark.parametrize(
