@@ -87,9 +87,14 @@ def _axes(config: Config, station: EndStation) -> Iterator[str]:
 
 
 def _analyser(config: Config, station: EndStation) -> Iterator[str]:
+    from microarpes.plans.raster import REGION_TIMEOUT, check_region
+
+    if reasons := check_region(station, config.region):
+        yield from (f"region {config.region.name!r}: {reason}" for reason in reasons)
+        return
     status = station.analyser.set(config.region)
     try:
-        status.wait(30.0)
+        status.wait(REGION_TIMEOUT)
     except Exception as error:  # noqa: BLE001 - the driver's refusal is the finding
         yield f"region {config.region.name!r}: {error}"
         return

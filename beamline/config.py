@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from microarpes.devices.analyser_pvs import DRIVERS, AnalyserPVs
 from microarpes.devices.region import AngleWindow, Finite, Region, antinodal_pair
 from microarpes.plans.limits import GateLimits
 
@@ -71,10 +72,16 @@ class ManipulatorSection(_Section):
 
 
 class AnalyserSection(_Section):
-    """The analyser's driver, and the count rate (counts/s on the whole detector) at which its detector is spared."""
+    """The analyser's driver, and the count rate (counts/s on the whole detector) at which its detector is spared.
+
+    ``pvs`` replaces entries of the driver's map where a site's fork has other names or units; ``energy_ratio`` says for
+    a lens mode which kinetic energies its lens table covers, over the pass energy.
+    """
 
     prefix: Name
-    driver: Literal["SES"] = "SES"
+    driver: Literal["ses", "specs", "peak", "mbs"] = "ses"
+    pvs: dict[str, Name] = Field(default_factory=dict)
+    energy_ratio: dict[str, tuple[Positive, Positive]] = Field(default_factory=dict)
     count_rate_pv: Name = ""
     max_count_rate: Positive | None = None
 
@@ -83,6 +90,20 @@ class AnalyserSection(_Section):
         if (self.max_count_rate is None) != (not self.count_rate_pv):
             raise ValueError("count_rate_pv and max_count_rate belong together; give both or neither")
         return self
+
+    @model_validator(mode="after")
+    def _usable_map(self) -> AnalyserSection:
+        for mode, (low, high) in self.energy_ratio.items():
+            if not low < high:
+                raise ValueError(f"energy_ratio of {mode}: {low:g} is not below {high:g}; give the lower end first")
+        if self.pvs:
+            DRIVERS[self.driver].renamed(self.pvs)
+        return self
+
+    @property
+    def pv_map(self) -> AnalyserPVs:
+        """The driver's map with this site's names."""
+        return DRIVERS[self.driver].renamed(self.pvs)
 
 
 class BeamSection(_Section):

@@ -7,10 +7,11 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from microarpes.beamline.config import ChannelAccessSection, Config
+from microarpes.beamline.config import AnalyserSection, ChannelAccessSection, Config
 from microarpes.beamline.repeater import serve_repeater
 
 if TYPE_CHECKING:
+    from microarpes.devices.analyser import Analyser
     from microarpes.devices.beam import Beam
     from microarpes.devices.end_station import EndStation
     from microarpes.devices.sample_frame import SampleFrame
@@ -31,7 +32,6 @@ def prepare_channel_access(section: ChannelAccessSection) -> None:
 
 def make_end_station(config: Config) -> EndStation:
     """Make all devices of a beamline without waiting for any of them."""
-    from microarpes.devices.analyser import analyser_class
     from microarpes.devices.beam import TopUp
     from microarpes.devices.channel_access import set_deadlines
     from microarpes.devices.end_station import EndStation
@@ -48,7 +48,7 @@ def make_end_station(config: Config) -> EndStation:
             tolerances=config.manipulator.tolerances,
             name="manipulator",
         ),
-        analyser=analyser_class()(config.analyser.prefix, name="analyser"),
+        analyser=make_analyser(config.analyser),
         beam=_beam(config),
         shutter=Shutter(config.shutter.prefix, name="shutter"),
         cryostat=Cryostat(config.cryostat.prefix, sensor=config.cryostat.sensor, name="cryostat"),
@@ -90,6 +90,14 @@ def sample_geometry(config: Config) -> SampleGeometry:
 
     section = config.manipulator
     return SampleGeometry(section.rotation_centre, section.reference_angles, section.rotation_senses)
+
+
+def make_analyser(section: AnalyserSection) -> Analyser:
+    """Make the analyser of the driver a configuration names."""
+    from microarpes.devices.analyser import analyser_class
+
+    make = analyser_class(section.pv_map)
+    return make(section.prefix, energy_ratio=section.energy_ratio, name="analyser")
 
 
 def connect_end_station(config: Config, timeout: float = 5.0) -> EndStation:

@@ -144,7 +144,7 @@ def replay_config(
     data["sample"] = {"id": recording.title}
     data["gate"] |= {"i0_low": 0.0, "i0_high": 1e6}
     # A recording served faster than it was taken counts faster, and harms no detector.
-    data["analyser"] |= {"count_rate_pv": "", "max_count_rate": None}
+    data["analyser"] |= {"count_rate_pv": "", "max_count_rate": None, "energy_ratio": {}}
     from microarpes.beamline.config import parse_config
 
     return parse_config(data, str(recording.source))

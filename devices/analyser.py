@@ -3,127 +3,162 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from ophyd import Device, DynamicDeviceComponent, EpicsSignal, EpicsSignalRO
+from ophyd import Device, DynamicDeviceComponent, EpicsSignalRO
 from ophyd.status import Status
 
-from microarpes.devices.analyser_pvs import SES, AnalyserPVs
-from microarpes.devices.channel_access import finish, read_fresh
+from microarpes.devices.analyser_components import axis_names, define_names, image_of, settings_of, state_of
+from microarpes.devices.analyser_limits import AnalyserLimits, differences
+from microarpes.devices.analyser_pvs import EV, SES, AnalyserPVs
+from microarpes.devices.channel_access import WRITE_TIMEOUT, finish, read_fresh, read_limits
+from microarpes.devices.exposure_clock import ExposureClock
+from microarpes.devices.exposure_time import ExposureTime
 from microarpes.devices.region import Region
 
 #: Seconds allowed to an exposure beyond its length: readout, plugins, a busy IOC.
 READOUT_MARGIN = 10.0
+#: Seconds in which a driver's readbacks follow what was written.
+SETTLING = 1.0
+#: Seconds a whole region may take to be set.
+REGION_TIMEOUT = 60.0
 #: DetectorState_RBV of areaDetector.
 STATES = "Idle Acquire Readout Correct Saving Aborting Error Waiting Initializing Disconnected Aborted".split()
 
-Definition = dict[str, tuple[type, str, dict[str, Any]]]
-
-_REGION_FIELDS = (
-    "acquisition_mode",
-    "lens_mode",
-    "pass_energy",
-    "energy_step",
-    "centre_energy",
-    "slices",
-    "iterations",
-    "acquire_time",
-)
-
-
-def _setting(suffix: str, **kwargs: Any) -> tuple[type, str, dict[str, Any]]:
-    return (EpicsSignal, suffix, {"put_complete": True, "auto_monitor": False, **kwargs})
-
-
-def _components(pvs: AnalyserPVs) -> tuple[Definition, Definition, Definition]:
-    cam, image = pvs.cam, pvs.image
-    enumerated = {"acquisition_mode", "lens_mode", "pass_energy", "energy_mode"}
-    settings: Definition = {
-        name: _setting(cam + getattr(pvs, name), string=name in enumerated) for name in (*_REGION_FIELDS, "energy_mode")
-    }
-    fresh = {"auto_monitor": False}
-    state: Definition = {
-        "detector_state": (EpicsSignalRO, f"{cam}DetectorState_RBV", fresh),
-        "message": (EpicsSignalRO, f"{cam}StatusMessage_RBV", {"string": True, **fresh}),
-        "acquiring": (EpicsSignalRO, f"{cam}Acquire_RBV", {"auto_monitor": True}),
-        "acquire": (EpicsSignal, f"{cam}Acquire", {"put_complete": True, **fresh}),
-        "low_energy": (EpicsSignalRO, cam + pvs.low_energy, fresh),
-        "high_energy": (EpicsSignalRO, cam + pvs.high_energy, fresh),
-        "excitation_energy": (EpicsSignalRO, cam + pvs.excitation_energy, fresh),
-        "energy_axis": (EpicsSignalRO, cam + pvs.energy_axis, fresh),
-        "angle_axis": (EpicsSignalRO, cam + pvs.angle_axis, fresh),
-        "data_type": (EpicsSignalRO, f"{cam}DataType_RBV", {"string": True, **fresh}),
-    }
-    plugin: Definition = {
-        "frame_id": (EpicsSignalRO, f"{image}UniqueId_RBV", fresh),
-        "n_energy": (EpicsSignalRO, f"{image}ArraySize0_RBV", fresh),
-        "n_angle": (EpicsSignalRO, f"{image}ArraySize1_RBV", fresh),
-        "array": (EpicsSignalRO, f"{image}ArrayData", fresh),
-    }
-    return settings, state, plugin
-
 
 class Analyser(Device):
-    """An areaDetector-style analyser; `analyser_class` makes one for a vendor's PV map.
+    """An areaDetector-style analyser; `analyser_class` makes one for a vendor's map.
 
-    `set` takes a `Region`, `trigger` exposes once, `read_frame` returns what the exposure gave.
+    `set` takes a `Region`, `trigger` exposes once, `read_frame` returns what the exposure gave. Vendors differ only
+    in `pvs`.
+
+    Parameters
+    ----------
+    prefix : str
+    energy_ratio : mapping of str to (float, float), optional
+        Lens mode to the range of kinetic over pass energy its lens table covers. No driver serves it.
     """
 
+    pvs: AnalyserPVs = SES
     settings: Any
     state: Any
     image: Any
 
-    def __init__(self, prefix: str, **kwargs: Any) -> None:
+    def __init__(
+        self, prefix: str, *, energy_ratio: Mapping[str, tuple[float, float]] | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(prefix, **kwargs)
         self.region: Region | None = None
+        self._energy_ratio = dict(energy_ratio or {})
         self._axes: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
-        self._edge_seen = threading.Event()
-        self._edge_time = 0.0
-        self.state.acquiring.subscribe(self._on_acquiring, run=False)
+        self._sweep_points = 0
+        self._clock = ExposureClock(self.state.acquiring, self.state.time_left if self.pvs.time_left else None)
 
-    def _on_acquiring(self, value: Any = None, timestamp: float = 0.0, **_: Any) -> None:
-        if value in (1, "Acquire"):
-            self._edge_time = float(timestamp)
-            self._edge_seen.set()
+    def limits_now(self) -> AnalyserLimits:
+        """Read what the connected analyser can do: enum strings, control limits, and why it can do nothing now."""
+        choices, ranges, faults = {}, {}, []
+        for name in self.settings.component_names:
+            signal = getattr(self.settings, name)
+            found = read_limits(signal)
+            unit = self.pvs.unit(name)
+            if found.choices:
+                choices[name] = found.choices
+            elif found.range is not None:
+                ranges[name] = (found.range[0] * unit, found.range[1] * unit)
+            if found.unit in EV and name != "pass_energy" and EV[found.unit] != unit:
+                faults.append(f"{signal.setpoint_pvname} is in {found.unit}, the analyser's map says otherwise")
+        if self.pvs.connected and (answer := self.state.connected.get(use_monitor=False)) != "Connected":
+            faults.append(f"{self.state.connected.pvname} is {answer}: the driver does not reach the analyser")
+        if address := int(self.image.address.get(use_monitor=False)):
+            faults.append(f"{self.image.address.pvname} is {address}, where frames are not final; set it to 0")
+        return AnalyserLimits(self.pvs, choices, ranges, self._energy_ratio, tuple(faults))
+
+    def refusals(self, region: Region) -> list[str]:
+        """Return why the connected analyser cannot do a region, every reason; nothing is written."""
+        return self.limits_now().refusals(region)
+
+    def check_region(self, region: Region) -> None:
+        """Refuse a region the connected analyser cannot do; nothing is written.
+
+        Raises
+        ------
+        ValueError
+            Lists every reason, with value, unit and limit.
+        """
+        self.limits_now().settings(region)
 
     def set(self, region: Region) -> Status:
-        """Write a region, read it back and read the axes it gives.
+        """Check a region, write it, read it back and read the axes it gives.
 
-        The status fails when a value is refused; the message names it with what was asked and what was found.
+        The status fails when the analyser cannot do the region, before anything is written; or when it then has
+        something else, which the message names.
         """
-        status = Status(self, timeout=30.0)
+        status = Status(self, timeout=REGION_TIMEOUT)
         threading.Thread(target=self._apply, args=(region, status), daemon=True).start()
         return status
 
     def _apply(self, region: Region, status: Status) -> None:
         try:
-            # By string: the enum's order differs between drivers.
-            self.settings.energy_mode.set("Kinetic").wait()
-            for name in _REGION_FIELDS:
-                self._write(name, getattr(region, name))
+            asked = self.limits_now().settings(region)
+            began = float(read_fresh({"message": self.state.message})["message"]["timestamp"])
+            for name, value in asked.items():
+                written = value if isinstance(value, str) else value / self.pvs.unit(name)
+                getattr(self.settings, name).set(written).wait(WRITE_TIMEOUT)
+            for name in define_names(self.pvs):
+                getattr(self.state, name).put(1, use_complete=True, wait=True, timeout=WRITE_TIMEOUT)
+            self._compare(asked, began)
             self.read_axes()
+            self._check_ends(region)
+            self._clock.forget()
             self.region = region
         except Exception as error:  # noqa: BLE001 - any failure means the region is not set
             finish(status, error)
         else:
             finish(status)
 
-    def _write(self, name: str, asked: Any) -> None:
-        signal = getattr(self.settings, name)
-        choices = tuple(signal.enum_strs or ())
-        value = _choice(name, asked, choices) if choices else asked
-        signal.set(value).wait()
-        found = signal.get(use_monitor=False)
-        same = found == value if choices else np.isclose(float(found), float(value), rtol=1e-6, atol=1e-9)
-        if not same:
-            message = self.state.message.get()
-            raise ValueError(
-                f"{self.name}: {name} = {asked} was refused by {signal.pvname}, which stays at {found}"
-                + (f" ({message})" if message else "")
-            )
+    def _compare(self, asked: Mapping[str, Any], began: float) -> None:
+        """Refuse what differs from what was asked once the readbacks had time to follow, and what was complained of."""
+        deadline = time.monotonic() + SETTLING
+        while (wrong := differences(asked, self.read_settings())) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        message = read_fresh({"message": self.state.message})["message"]
+        said = f" ({message['value']})" if message["timestamp"] > began and message["value"] else ""
+        if wrong:
+            raise ValueError(f"{self.name}: {'; '.join(wrong)}{said}")
+        if said and self.pvs.define:
+            raise ValueError(f"{self.name}: the spectrum was not accepted{said}")
+
+    def read_settings(self) -> dict[str, Any]:
+        """Read back all settings by name: enums as the driver's strings, energies in eV."""
+        signals = {name: getattr(self.settings, name) for name in self.settings.component_names}
+        found: dict[str, Any] = {}
+        for name, reading in read_fresh(signals).items():
+            value, unit = reading["value"], self.pvs.unit(name)
+            # Which settings are enums the connected driver says, not the map: of pass energies some are.
+            strings = read_limits(signals[name]).choices if isinstance(value, int) else ()
+            found[name] = strings[value] if strings else value if unit == 1 else value * unit
+        return found
+
+    def read_region(self) -> Region:
+        """Read back the region the analyser has, whoever set it.
+
+        Raises
+        ------
+        ValueError
+            It is none of ours, as in an acquisition mode that is neither fixed nor a sweep of energies.
+        """
+        found = self.read_settings()
+        modes = {driver: ours for ours, driver in self.pvs.modes.items()}
+        mode = modes.get(found["acquisition_mode"], found["acquisition_mode"])
+        follow = ("centre_energy",) if mode == "Swept" else ("low_energy", "high_energy")
+        found = {name: value for name, value in found.items() if name not in (*follow, "energy_mode")}
+        found |= {name: int(found[name]) for name in ("slices", "iterations")}
+        name = self.region.name if self.region is not None else "as it is"
+        return Region.model_validate(found | {"name": name, "acquisition_mode": mode})
 
     def read_axes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Read and keep the channel centres: energy, eV kinetic, and angle, deg.
@@ -133,13 +168,34 @@ class Analyser(Device):
         ValueError
             An axis is empty, not finite or not strictly ascending.
         """
-        energy = np.atleast_1d(np.asarray(self.state.energy_axis.get(use_monitor=False), dtype=np.float64))
-        angle = np.atleast_1d(np.asarray(self.state.angle_axis.get(use_monitor=False), dtype=np.float64))
+        energy = self._centres("energy_axis") * self.pvs.unit("centre_energy")
+        angle = self._centres("angle_axis")
+        self._sweep_points = int(self.state.sweep_points.get(use_monitor=False))
         for what, axis in (("energy", energy), ("angle", angle)):
             if axis.size == 0 or not np.all(np.isfinite(axis)) or np.any(np.diff(axis) <= 0):
                 raise ValueError(f"{self.name}: the {what} axis ({axis.size} channels) is not strictly ascending")
         self._axes = (energy, angle)
         return self._axes
+
+    def _centres(self, axis: str) -> NDArray[np.float64]:
+        found = read_fresh({name: getattr(self.state, name) for name in axis_names(self.pvs, axis)})
+        return np.asarray(getattr(self.pvs, axis).centres([reading["value"] for reading in found.values()]))
+
+    def _check_ends(self, region: Region) -> None:
+        """Refuse a sweep whose axis does not run from the low to the high energy."""
+        energy, half = self.axes[0], region.energy_step / 2
+        if region.swept:
+            ends = {"low_energy": float(energy[0]), "high_energy": float(energy[-1])}
+            wrong = [
+                f"{name} = {region.energies[name]:g} eV"
+                for name in ends
+                if abs(ends[name] - region.energies[name]) > half
+            ]
+            if wrong:
+                raise ValueError(
+                    f"{self.name}: {' and '.join(wrong)} was asked for, the energy axis runs from {energy[0]:g} to "
+                    f"{energy[-1]:g} eV; shorten the sweep or take fewer slices"
+                )
 
     @property
     def axes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -156,11 +212,19 @@ class Analyser(Device):
 
         Success says only that the driver is done. Whether the frame is good is the gate's to judge.
         """
-        exposure = self.region.exposure if self.region is not None else float(self.settings.acquire_time.get())
-        self._edge_seen.clear()
-        status = Status(self, timeout=exposure + READOUT_MARGIN)
+        self._clock.forget()
+        status = Status(self)
+        self._clock.watch(status, lambda: self.exposure_time.real + READOUT_MARGIN)
         self.state.acquire.put(1, use_complete=True, callback=lambda **_: finish(status))
         return status
+
+    @property
+    def exposure_time(self) -> ExposureTime:
+        """Times of a frame of the region that is set; of a driver that does not count its lead-in, of the last one."""
+        region = self.region
+        if region is None:
+            raise RuntimeError(f"{self.name} has no region; set one first")
+        return ExposureTime.of(region, n_energy=self.axes[0].size, points=self._sweep_points, told=self._clock.told)
 
     def abort(self) -> None:
         """Stop an exposure under way; its frame is discarded."""
@@ -172,7 +236,7 @@ class Analyser(Device):
 
     def acquire_edge_time(self, timeout: float = 0.5) -> float:
         """Return the IOC's time of the last start of an exposure, s; NaN when it was not seen in time."""
-        return self._edge_time if self._edge_seen.wait(timeout) else float("nan")
+        return self._clock.edge_time(timeout)
 
     def counters(self) -> Mapping[str, dict[str, Any]]:
         """Read frame id and state by explicit get: ``frame_id``, ``detector_state``."""
@@ -206,37 +270,31 @@ class Analyser(Device):
         return found, flat.reshape(shape) if flat.size == shape[0] * shape[1] else flat
 
     def describe_region(self) -> dict[str, Any]:
-        """Return the region as it is set, with the energies the driver gives it, for the start document."""
+        """Return the region as it is set, with the energies the driver gives it, for the start document.
+
+        ``excitation_energy`` is None of a driver that knows none.
+        """
         if self.region is None:
             raise RuntimeError(f"{self.name} has no region; set one first")
-        energies = read_fresh(
-            {name: getattr(self.state, name) for name in ("low_energy", "high_energy", "excitation_energy")}
-        )
-        return {**self.region.model_dump(), **{name: float(r["value"]) for name, r in energies.items()}}
+        names = ("low_energy", "centre_energy", "high_energy", "excitation_energy")
+        found = {name: float(value) for name, value in self.read_settings().items() if name in names}
+        return {**self.region.model_dump(), **found, "driver": self.pvs.driver}
 
-
-def _choice(name: str, asked: Any, choices: tuple[str, ...]) -> str:
-    """Find the enum string that says what was asked; numbers are compared as numbers ('10' is 10.0)."""
-    for choice in choices:
-        if choice == asked:
-            return choice
-        try:
-            if float(choice) == float(asked):
-                return choice
-        except ValueError:
-            continue
-    raise ValueError(f"{name} = {asked} is not offered by the connected analyser; it has {', '.join(choices)}")
+    @property
+    def images_angles(self) -> bool:
+        """Whether the angle axis of the region that is set is in deg, as far as the driver says."""
+        return not self.pvs.angle_unit or str(self.state.angle_unit.get(use_monitor=False)) == "deg"
 
 
 def analyser_class(pvs: AnalyserPVs = SES) -> type[Analyser]:
-    """Return the `Analyser` class for a vendor's PV map."""
-    settings, state, image = _components(pvs)
+    """Return the `Analyser` class for a vendor's map."""
     return type(
         "Analyser",
         (Analyser,),
         {
-            "settings": DynamicDeviceComponent(settings),
-            "state": DynamicDeviceComponent(state),
-            "image": DynamicDeviceComponent(image),
+            "pvs": pvs,
+            "settings": DynamicDeviceComponent(settings_of(pvs)),
+            "state": DynamicDeviceComponent(state_of(pvs)),
+            "image": DynamicDeviceComponent(image_of(pvs)),
         },
     )

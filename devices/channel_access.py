@@ -6,6 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import ophyd
@@ -108,6 +109,35 @@ def read_fresh(signals: Mapping[str, EpicsSignalBase]) -> dict[str, Reading]:
     """
     _send_requests(signals.values())
     return {key: _fresh(signal) for key, signal in signals.items()}
+
+
+@dataclass(frozen=True)
+class PVLimits:
+    """What a process variable takes: enum strings, control limits (None when it has none), unit."""
+
+    choices: tuple[str, ...]
+    range: tuple[float, float] | None
+    unit: str
+
+
+def read_limits(signal: EpicsSignalBase) -> PVLimits:
+    """Read what the setpoint of a signal takes by an explicit get; enum strings may change while connected.
+
+    Raises
+    ------
+    ConnectionError
+        It is away.
+    """
+    pv = getattr(signal, "_write_pv", signal._read_pv)  # noqa: SLF001 - ophyd keeps what it read at connection
+    if not pv.connected:
+        raise ConnectionError(f"{pv.pvname} is not connected")
+    found = pv.get_all_metadata_blocking(timeout=READ_TIMEOUT)
+    strings = tuple(text.decode() if isinstance(text, bytes) else str(text) for text in found.get("enum_strs") or ())
+    low, high = found.get("lower_ctrl_limit"), found.get("upper_ctrl_limit")
+    # EPICS says "no limits" by two equal ones.
+    limits = None if low is None or high is None or not low < high else (float(low), float(high))
+    unit = found.get("units") or ""
+    return PVLimits(strings, limits, unit.decode("latin-1") if isinstance(unit, bytes) else str(unit))
 
 
 def _fresh(signal: EpicsSignalBase) -> Reading:

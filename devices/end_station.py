@@ -174,9 +174,11 @@ class EndStation:
         except Exception as error:  # noqa: BLE001 - evidence, judged by the gate
             attempt.errors.append(f"trigger: {error}")
             exposure = []
-        attempt.acquire_time = self.exposure
 
         def finished() -> None:
+            if self.analyser.region is not None:
+                times = self.analyser.exposure_time
+                attempt.acquire_time, attempt.counted_fraction = times.real, times.fraction
             attempt.ledger["time_expose"] = time.perf_counter() - started
             for status in exposure:
                 if not status.success:
@@ -194,8 +196,7 @@ class EndStation:
     @property
     def exposure(self) -> float:
         """Length of the exposure that `trigger` makes, s."""
-        region = self.analyser.region
-        return region.exposure if region is not None else 0.0
+        return self.analyser.exposure_time.real if self.analyser.region is not None else 0.0
 
     def _hear_of_the_beam(self) -> None:
         """Wait until the beam was told of after the end of the exposure, or was not in time: the gate will see."""

@@ -27,6 +27,8 @@ class Evidence:
     frame_id_before: int = -1
     edge_time: float = float("nan")
     acquire_time: float = 0.0
+    #: Share of `acquire_time` for which one energy is counted; below 1 in a sweep.
+    counted_fraction: float = 1.0
     message: str = ""
     errors: list[str] = field(default_factory=list)
     ledger: dict[str, float] = field(default_factory=dict)

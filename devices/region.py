@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Energy = Annotated[Finite, Field(gt=0.0, le=1.0e4)]
+#: Parts of a step by which a sweep may miss a whole number of them: rounding, nothing that moves a channel.
+WHOLE_STEP = 0.01
 
 
 class Region(BaseModel):
@@ -23,21 +26,26 @@ class Region(BaseModel):
     name : str
         Label that goes into the run.
     acquisition_mode : {"Fixed", "Swept"}
-        Fixed: the detector's whole energy window at once.
+        Fixed: the detector's whole energy window at once, about ``centre_energy``. Swept: from ``low_energy`` to
+        ``high_energy``, every energy counted while it passes over the detector.
     lens_mode : str
         As the analyser names it; it fixes the angular scale.
     pass_energy : float
         eV.
-    centre_energy : float
-        eV kinetic, centre of the window.
+    low_energy, centre_energy, high_energy : float, optional
+        eV kinetic: the centre alone in Fixed mode, the two ends alone in Swept mode; the others follow.
     energy_step : float
         eV per energy channel.
     slices : int
         Angle channels.
     iterations : int
-        Exposures summed by the analyser into one frame.
+        Exposures, or sweeps, summed by the analyser into one frame.
     acquire_time : float
-        s, of one exposure.
+        s, of one exposure, or of one energy point of a sweep.
+    deflector_angle : float
+        deg along kx, 0 for straight on.
+    excitation_energy : float, optional
+        eV; None leaves the analyser's as it is. It changes nothing that is measured.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,17 +53,59 @@ class Region(BaseModel):
     name: str = "antinode"
     acquisition_mode: Literal["Fixed", "Swept"] = "Fixed"
     lens_mode: str = "Angular14"
-    pass_energy: Annotated[Finite, Field(gt=0.0, le=500.0)] = 10.0
-    centre_energy: Annotated[Finite, Field(gt=0.0, le=1.0e4)]
+    pass_energy: Annotated[Finite, Field(gt=0.0, le=1000.0)] = 10.0
+    low_energy: Energy | None = None
+    centre_energy: Energy | None = None
+    high_energy: Energy | None = None
     energy_step: Annotated[Finite, Field(gt=0.0, le=1.0)] = 0.001
-    slices: Annotated[int, Field(ge=1, le=1000, strict=True)] = 300
+    slices: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 300
     iterations: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 1
     acquire_time: Annotated[Finite, Field(gt=0.0, le=3600.0)]
+    deflector_angle: Annotated[Finite, Field(ge=-90.0, le=90.0)] = 0.0
+    excitation_energy: Energy | None = None
+
+    @model_validator(mode="after")
+    def _energies_of_the_mode(self) -> Region:
+        needed = ("low_energy", "high_energy") if self.swept else ("centre_energy",)
+        for name in ("low_energy", "centre_energy", "high_energy"):
+            value = getattr(self, name)
+            if name in needed and value is None:
+                raise ValueError(f"{name} is missing; a region in {self.acquisition_mode} mode is given by it")
+            if name not in needed and value is not None:
+                raise ValueError(
+                    f"{name} = {value:g} eV follows from {' and '.join(needed)} in {self.acquisition_mode} mode; "
+                    "leave it out"
+                )
+        if self.low_energy is not None and self.high_energy is not None:
+            _check_sweep(self.low_energy, self.high_energy, self.energy_step)
+        return self
 
     @property
-    def exposure(self) -> float:
-        """Time the detector counts for one frame, s."""
+    def swept(self) -> bool:
+        """Whether the energies pass over the detector."""
+        return self.acquisition_mode == "Swept"
+
+    @property
+    def energies(self) -> dict[str, float]:
+        """The energies that give this region, by name, eV kinetic."""
+        named = {name: getattr(self, name) for name in ("low_energy", "centre_energy", "high_energy")}
+        return {name: float(value) for name, value in named.items() if value is not None}
+
+    @property
+    def point_time(self) -> float:
+        """Time of one energy point over all iterations, s; in Fixed mode that of the exposure."""
         return self.acquire_time * self.iterations
+
+
+def _check_sweep(low: float, high: float, step: float) -> None:
+    if not low < high:
+        raise ValueError(f"low_energy = {low:g} eV is not below high_energy = {high:g} eV")
+    steps = (high - low) / step
+    if abs(steps - round(steps)) > WHOLE_STEP:
+        raise ValueError(
+            f"from low_energy = {low:g} eV to high_energy = {high:g} eV are {steps:.3f} of energy_step = {step:g} eV, "
+            f"not a whole number; {low + round(steps) * step:.6g} eV would be"
+        )
 
 
 class AngleWindow(BaseModel):

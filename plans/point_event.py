@@ -121,10 +121,14 @@ class PointEvent:
         """Return what the check of the beam found; without gated I0 the beam was there all the time or not at all."""
         check = self.limits.beam_check
         if check == "delayed":
-            return {"live_time": evidence.acquire_time, "gate": "accepted", "beam_check": check}
+            return {
+                "live_time": evidence.acquire_time * evidence.counted_fraction,
+                "gate": "accepted",
+                "beam_check": check,
+            }
         lit = evidence.value("open_fraction")
         return {
-            "live_time": evidence.acquire_time * lit,
+            "live_time": evidence.acquire_time * evidence.counted_fraction * lit,
             "i0": evidence.value("i0_integral"),
             "gate": "accepted" if lit >= self.limits.min_open_fraction else "partial",
             "beam_check": check,

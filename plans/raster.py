@@ -63,6 +63,17 @@ def check_beam(station: EndStation, limits: GateLimits) -> list[str]:
     return problems
 
 
+def check_region(station: EndStation, region: Region) -> list[str]:
+    """Return everything that forbids measuring gaps with this region; nothing is written."""
+    problems = station.analyser.refusals(region)
+    if not station.analyser.pvs.angular(region.lens_mode):
+        problems.append(
+            f"lens_mode = {region.lens_mode} images places along the slit, not angles: there is no window at k_F in "
+            "it; take an angular lens mode"
+        )
+    return problems
+
+
 def gap_raster(
     station: EndStation,
     grid: RasterGrid,
@@ -112,12 +123,18 @@ def gap_raster(
         The raster cannot be done; the message lists every reason and no motor has moved.
     """
     limits = limits or GateLimits()
-    problems = [*check_raster(station, grid), *check_beam(station, limits)]
+    problems = [*check_raster(station, grid), *check_region(station, region), *check_beam(station, limits)]
     if problems:
         raise ValueError("; ".join(problems))
-    sub_frames, part = split(region, limits.longest_exposure)
-    yield Msg("set", station.analyser, part, group="region")
-    yield Msg("wait", None, group="region", timeout=REGION_TIMEOUT)
+    yield from _set_region(station, region)
+    # How long a sweep takes is known only when it is set.
+    sub_frames, part = split(region, station.exposure, limits.longest_exposure)
+    if sub_frames > 1:
+        yield from _set_region(station, part)
+    if not station.analyser.images_angles:
+        raise ValueError(
+            f"lens_mode = {region.lens_mode} gives an angle axis that is not in deg: no window at k_F in it"
+        )
     energy, angle = station.analyser.axes
     record = _calibration_record(calibration, len(windows), len(angle))
     event = PointEvent(windows, energy, angle, record, sub_frames=sub_frames, limits=limits)
@@ -150,6 +167,11 @@ def gap_raster(
     return (yield from bpp.finalize_wrapper(_with_shutter(station, raster()), _close_shutter(station)))
 
 
+def _set_region(station: EndStation, region: Region) -> MsgGenerator:
+    yield Msg("set", station.analyser, region, group="region")
+    yield Msg("wait", None, group="region", timeout=REGION_TIMEOUT)
+
+
 def _with_shutter(station: EndStation, plan: MsgGenerator) -> MsgGenerator:
     yield Msg("set", station.shutter, "open", group="shutter")
     yield Msg("wait", None, group="shutter", timeout=20.0)
@@ -180,6 +202,9 @@ def _start_document(
     limits: GateLimits,
 ) -> dict[str, Any]:
     energy, angle = axes
+    source, described = station.source.settings(), station.analyser.describe_region()
+    if described["excitation_energy"] is None:
+        described["excitation_energy"] = source["photon_energy"]
     return {
         "plan_name": "gap_raster",
         "grid": grid.document(),
@@ -187,12 +212,12 @@ def _start_document(
         "extents": [[grid.y.start, grid.y.stop], [grid.x.start, grid.x.stop]],
         "num_points": grid.num_points,
         "motors": ["manipulator_y", "manipulator_x"],
-        "region": station.analyser.describe_region(),
+        "region": described,
         "windows": [window.model_dump() for window in windows],
         "energy_axis": energy.tolist(),
         "angle_axis": angle.tolist(),
         "calibration": dict(calibration),
-        "source": station.source.settings(),
+        "source": source,
         "gate": limits.model_dump(),
         "frame_file": "frames.h5",
     }

@@ -18,7 +18,7 @@ from microarpes.devices.region import Region
 FULL_SCALE = np.iinfo(np.int32).max
 
 
-def split(region: Region, longest: float) -> tuple[int, Region]:
+def split(region: Region, exposure: float, longest: float) -> tuple[int, Region]:
     """Return how many equal sub-frames an exposure is taken in, and the region of one of them.
 
     Whole iterations are kept together where their number can be divided; otherwise each gets shorter.
@@ -26,17 +26,19 @@ def split(region: Region, longest: float) -> tuple[int, Region]:
     Parameters
     ----------
     region : Region
+    exposure : float
+        How long it takes as a whole, s.
     longest : float
         Longest single exposure, s.
 
     Examples
     --------
     >>> region = Region(centre_energy=95.5, iterations=3, acquire_time=50.0)
-    >>> [(n, part.iterations, part.acquire_time) for n, part in (split(region, 60.0), split(region, 80.0))]
+    >>> [(n, part.iterations, part.acquire_time) for n, part in (split(region, 150.0, t) for t in (60.0, 80.0))]
     [(3, 1, 50.0), (2, 3, 25.0)]
     """
     # A sum of decimal fractions must not cost another sub-frame for its last bit.
-    number = max(1, math.ceil(region.exposure / longest * (1.0 - 1e-9)))
+    number = max(1, math.ceil(exposure / longest * (1.0 - 1e-9)))
     if region.iterations % number == 0:
         return number, region.model_copy(update={"iterations": region.iterations // number})
     return number, region.model_copy(update={"acquire_time": region.acquire_time / number})

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import numpy as np
+
 from microarpes.sim.frame_source import N_ENERGY, SWEPT_CHANNELS, FrameRefusedError, FrameSource, Window
 from microarpes.sim.setting_pairs import Blocked, Notice, SettingPairs
 from microarpes.sim.signals import OnPut, Signals, choice, count, doubles, number, text
@@ -112,9 +114,22 @@ class AnalyserSettings:
                 f"a sweep from {self.value('LOW_ENERGY'):g} to {self.value('HIGH_ENERGY'):g} eV in steps of "
                 f"{window.step:g} eV has {window.n_energy} energies; 2 to {room} can be taken with these slices"
             )
+        self._check_lens(window)
         if not self._validated:
             raise FrameRefusedError("no valid spectrum: put DEFINE_SPECTRUM and VALIDATE_SPECTRUM before Acquire")
         return window
+
+    def _check_lens(self, window: Window) -> None:
+        """Refuse kinetic energies the lens table does not cover at this pass energy."""
+        mode, pass_energy = str(self.value("LENS_MODE")), float(self.value("PASS_ENERGY"))
+        ends = ("LOW_ENERGY", "HIGH_ENERGY") if window.swept else ("CENTRE_ENERGY",)
+        low, high = self._defaults.energy_ratios.get(mode, (0.0, np.inf))
+        for energy in (float(self.value(name)) for name in ends):
+            if not low <= energy / pass_energy <= high:
+                raise FrameRefusedError(
+                    f"{energy:g} eV is {energy / pass_energy:.3g} times the pass energy of {pass_energy:g} eV; "
+                    f"lens mode {mode} takes {low:g} to {high:g} times"
+                )
 
     def _numbers(self) -> None:
         boot, pairs = self._defaults, self._pairs
@@ -197,7 +212,13 @@ class AnalyserSettings:
     async def _put_validate(self) -> None:
         if not self._defined:
             await self._notice("no spectrum to validate: put DEFINE_SPECTRUM first")
-        self._validated = self._defined
+            return
+        try:
+            self._check_lens(self.window)
+        except FrameRefusedError as error:
+            await self._notice(str(error))
+        else:
+            self._validated = True
 
     def _described(self) -> dict[str, float | int | str]:
         window = self.window

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -96,6 +96,8 @@ class Defaults:
     pass_energies : tuple of str, eV
     pass_energy : str
     photon_energy : float, eV
+    energy_ratios : mapping
+        Lens mode to the range of kinetic over pass energy its lens table covers; any where it is not named.
     fixed_axes : bool
         True when the axes are what they are, as in a recording: another window is refused.
     """
@@ -109,6 +111,7 @@ class Defaults:
     pass_energies: tuple[str, ...]
     pass_energy: str
     photon_energy: float
+    energy_ratios: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     fixed_axes: bool = False
 
 

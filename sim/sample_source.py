@@ -83,7 +83,10 @@ class SampleSource:
         pass_energies=("2", "5", "10", "20", "50", "100"),
         pass_energy="10",  # noqa: S106 - an energy
         photon_energy=100.0,
-    )
+        # The wider the angle, the less the lens can retard.
+        energy_ratios={"Angular7": (2.0, 100.0), "Angular14": (1.5, 60.0), "Angular30": (1.0, 30.0),
+                       "Transmission": (0.5, 100.0)},
+    )  # fmt: skip
 
     def __init__(self, sample: Sample, *, seed: int, rate: float, noise: str = "frame") -> None:
         self._expected = ExpectedImages(sample)

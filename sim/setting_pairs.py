@@ -68,8 +68,8 @@ class SettingPairs:
         *,
         fixed: Callable[[], str] | None = None,
     ) -> None:
-        """Serve a number from `low` to `high`; `fixed` says why it must not change, or is empty."""
-        setpoint = number(value, units)
+        """Serve a number with control limits `low` and `high`; `fixed` says why it must not change, or is empty."""
+        setpoint = number(value, units, limits=(low, high))
         accept = self._pair(name, setpoint, number(value, units))
 
         async def on_put(asked: float) -> Any:
@@ -86,7 +86,7 @@ class SettingPairs:
 
     def count(self, name: str, value: int, low: int, high: int) -> None:
         """Serve a whole number from `low` to `high`."""
-        setpoint = count(value)
+        setpoint = count(value, limits=(low, high))
         accept = self._pair(name, setpoint, count(value))
 
         async def on_put(asked: int) -> Any:

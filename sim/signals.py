@@ -18,6 +18,7 @@ from caproto import (
     SkipWrite,
     TimeStamp,
 )
+from caproto._data import CannotExceedLimits
 from numpy.typing import NDArray
 
 #: What a put of a client calls: it returns the value to store, or raises `SkipWrite` to leave the value as it is.
@@ -34,7 +35,12 @@ class Posted:
         return AccessRights.READ | AccessRights.WRITE if self.writable else AccessRights.READ
 
     async def verify_value(self, value: Any) -> Any:
-        value = await super().verify_value(value)  # type: ignore[misc]
+        try:
+            value = await super().verify_value(value)  # type: ignore[misc]
+        except CannotExceedLimits:
+            # Who has an `on_put` says why and keeps the value; an error would leave some clients waiting.
+            if self.on_put is None:
+                raise
         refuse_unstorable(self, value)
         return value if self.on_put is None else await self.on_put(value)
 
@@ -87,15 +93,26 @@ Signals = dict[str, Any]
 S = TypeVar("S", bound=Signal)
 
 
-def number(value: float, units: str = "", *, writable: bool = False, on_put: OnPut | None = None) -> Double:
-    """Make a float64 scalar with a unit."""
-    signal = Double(value=float(value), units=units, precision=4)
+def number(
+    value: float,
+    units: str = "",
+    *,
+    limits: tuple[float, float] = (0.0, 0.0),
+    writable: bool = False,
+    on_put: OnPut | None = None,
+) -> Double:
+    """Make a float64 scalar with a unit and control limits; two equal ones are none."""
+    low, high = limits
+    signal = Double(value=float(value), units=units, precision=4, lower_ctrl_limit=low, upper_ctrl_limit=high)
     return _configured(signal, writable, on_put)
 
 
-def count(value: int, *, writable: bool = False, on_put: OnPut | None = None) -> Integer:
-    """Make an int32 scalar."""
-    return _configured(Integer(value=int(value)), writable, on_put)
+def count(
+    value: int, *, limits: tuple[int, int] = (0, 0), writable: bool = False, on_put: OnPut | None = None
+) -> Integer:
+    """Make an int32 scalar with control limits; two equal ones are none."""
+    low, high = limits
+    return _configured(Integer(value=int(value), lower_ctrl_limit=low, upper_ctrl_limit=high), writable, on_put)
 
 
 def choice(strings: Sequence[str], value: str, *, writable: bool = False, on_put: OnPut | None = None) -> Enum:

@@ -11,12 +11,21 @@ from microarpes.sim.process import free_port, private_environment
 # Before anything imports ophyd: libca keeps the port it was loaded with, and a test must never reach a real beamline.
 IOC_PORT = free_port()
 os.environ.update(private_environment(IOC_PORT))
+# A second IOC, of another prefix, can be reached beside the first.
+OTHER_PORT = free_port()
+os.environ["EPICS_CA_ADDR_LIST"] = f"127.0.0.1 127.0.0.1:{OTHER_PORT}"
 
 
 @pytest.fixture(scope="session")
 def ioc_port():
     """The port of 127.0.0.1 at which this process looks for its IOC."""
     return IOC_PORT
+
+
+@pytest.fixture(scope="session")
+def other_port():
+    """Where this process looks for an IOC of another prefix."""
+    return OTHER_PORT
 
 
 @pytest.fixture

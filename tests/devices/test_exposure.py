@@ -136,7 +136,7 @@ def test_an_exposure_ends_by_put_completion_and_has_a_deadline(analyser):
     analyser.set(REGION).wait(SOON)
     status = analyser.trigger()
     assert analyser.state.acquire.puts == [1]
-    assert status.timeout == REGION.exposure + READOUT_MARGIN
+    assert status.timeout == REGION.point_time + READOUT_MARGIN
     assert not status.done
     analyser.state.acquire.completed[0]()
     status.wait(SOON)
@@ -332,7 +332,7 @@ def test_an_undisturbed_attempt_finds_no_error_and_everything_the_gate_asks_for(
     evidence = attempt(station, x=1.0, y=2.0)
     assert evidence.errors == []
     assert evidence.request == {"x": 1.0, "y": 2.0}
-    assert (evidence.frame_id_before, evidence.edge_time, evidence.acquire_time) == (7, 999.0, REGION.exposure)
+    assert (evidence.frame_id_before, evidence.edge_time, evidence.acquire_time) == (7, 999.0, REGION.point_time)
     wanted = {f"{name} {what}" for name in AXES for what in ("readback", "done")} | set(SOURCE_SETTINGS)
     wanted |= {"open_fraction", "ring_current", "sample_temperature", "pressure", "heartbeat", "detector_state"}
     assert set(evidence.readings) == wanted

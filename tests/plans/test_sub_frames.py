@@ -29,10 +29,10 @@ from microarpes.plans.sub_frames import FULL_SCALE, overflow, split, total
 )
 def test_a_region_is_split_into_equal_parts_no_longer_than_allowed(iterations, acquire_time, longest, expected):
     region = Region(centre_energy=95.5, iterations=iterations, acquire_time=acquire_time)
-    number, part = split(region, longest)
+    number, part = split(region, region.point_time, longest)
     assert (number, part.iterations, pytest.approx(part.acquire_time)) == expected
-    assert number * part.exposure == pytest.approx(region.exposure)
-    assert part.exposure <= longest * (1 + 1e-6)
+    assert number * part.point_time == pytest.approx(region.point_time)
+    assert part.point_time <= longest * (1 + 1e-6)
 
 
 def exposure(number, counts, *, lit=1.0, dtype=np.int32):

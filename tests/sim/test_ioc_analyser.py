@@ -215,6 +215,25 @@ def test_a_setting_out_of_range_stays_as_it_was_and_says_so(client, name, bad):
     assert name in client.text(CAM + "StatusMessage_RBV")
 
 
+def test_settings_have_control_limits_a_client_can_read(client):
+    for name, limits in (("SLICES", (1, 1000)), ("STEP_SIZE", (1e-4, 0.02)), ("AcquireTime", (1e-3, 3600.0))):
+        metadata = client.pv(CAM + name).read(data_type="control").metadata
+        assert (metadata.lower_ctrl_limit, metadata.upper_ctrl_limit) == limits
+
+
+def test_an_energy_the_lens_table_does_not_cover_ends_in_an_error_and_says_why(client):
+    # 95.48 eV at a pass energy of 100 eV: the lens would have to accelerate, which Angular14 cannot.
+    client.put(CAM + "PASS_ENERGY", 5)
+    before = client.get(CAM + "ArrayCounter_RBV")
+    client.put(CAM + "Acquire", 1)
+    assert client.label(CAM + "DetectorState_RBV") == "Error"
+    assert "lens mode Angular14 takes 1.5 to 60 times" in client.text(CAM + "StatusMessage_RBV")
+    assert client.get(CAM + "ArrayCounter_RBV") == before
+    client.put(CAM + "PASS_ENERGY", 2)
+    client.put(CAM + "Acquire", 1)
+    assert client.label(CAM + "DetectorState_RBV") == "Idle"
+
+
 def test_a_new_region_changes_axes_limits_and_frame(client):
     client.put(CAM + "SLICES", 100)
     client.put(CAM + "STEP_SIZE", 0.002)

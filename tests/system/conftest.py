@@ -24,7 +24,8 @@ def ioc(ioc_port):
 def config():
     from microarpes.beamline.config import simulated_config
 
-    return simulated_config().changed(region={"acquire_time": 0.02})
+    # Of the process' own address list: there is more than the default in it.
+    return simulated_config().changed(region={"acquire_time": 0.02}, channel_access={"address_list": None})
 
 
 @pytest.fixture(scope="session")

@@ -87,7 +87,11 @@ def beyond(text, old, new):
         ("x = 1.0", "w = 1.0", ["unknown axis w"]),
         ("rotation_centre = [0.0, 0.0, 0.0]", "rotation_centre = [0.0, 0.0]", ["manipulator.rotation_centre"]),
         ("rotation_senses = [1, 1, 1]", "rotation_senses = [1, 2, 1]", ["manipulator.rotation_senses"]),
-        ('driver = "SES"', 'driver = "VG"', ["analyser.driver", "SES"]),
+        ('driver = "ses"', 'driver = "VG"', ["analyser.driver", "ses", "specs", "peak", "mbs"]),
+        ('driver = "ses" ', 'driver = "ses"\npvs = { center_energy = "KE" } #', ["center_energy", "no such entry"]),
+        ('driver = "ses" ', 'driver = "ses"\npvs = { energy_unit = "meV" } #', ["energy_unit = 'meV'", "keV"]),
+        ("Angular14 = [1.5, 60.0]", "Angular14 = [60.0, 1.5]", ["energy_ratio of Angular14", "not below"]),
+        ('acquisition_mode = "Fixed"', 'acquisition_mode = "Swept"', ["low_energy is missing"]),
         ('control_layer = "pyepics"', 'control_layer = "tango"', ["channel_access.control_layer"]),
         ("resolution = 0.010", "resolution = -0.010", ["calibration.resolution"]),
         ("temperature = 10.0", "temperature = 0.0", ["calibration.temperature"]),
@@ -115,9 +119,11 @@ def test_a_wrong_configuration_is_refused_by_key_and_nothing_moves(microarpes, p
     [
         # what only the connected hardware can refuse
         ("angle_low = 1.59\nangle_high = 1.79", "angle_low = 20.0\nangle_high = 21.0", ["holds no angle channel"]),
-        ("pass_energy = 10.0", "pass_energy = 11.0", ["pass_energy = 11.0", "not offered"]),
+        ("pass_energy = 10.0", "pass_energy = 11.0", ["pass_energy = 11 eV", "not offered", "2, 5, 10, 20"]),
         ('lens_mode = "Angular14"', 'lens_mode = "Angular99"', ["Angular99", "not offered"]),
-        ("centre_energy = 95.4795", "centre_energy = 9000.0", ["centre_energy"]),
+        ("centre_energy = 95.4795", "centre_energy = 9000.0", ["centre_energy = 9000 eV", "[1, 1500] eV", "60 times"]),
+        ('lens_mode = "Angular14"', 'lens_mode = "Transmission"', ["Transmission images places", "no window at k_F"]),
+        ("slices = 300\niterations", "slices = 2000\niterations", ["slices = 2000", "[1, 1000]"]),
     ],
 )
 def test_what_the_hardware_cannot_do_is_refused_before_motion(microarpes, positions, old, new, words):
@@ -156,6 +162,16 @@ def test_check_lists_all_findings_not_the_first(microarpes, ioc):
     done = microarpes("check", "--config", "beamline.toml")
     assert done.returncode == 1
     for word in ("hardware_interlock", "fermi_energy = 90 eV", "holds no angle channel", "3 findings"):
+        assert word in done.stderr, done.stderr
+
+
+def test_check_lists_every_reason_against_a_region(microarpes, ioc):
+    text = beyond(simulated_text(), "slices = 300\niterations", "slices = 2000\niterations")
+    text = beyond(text, "pass_energy = 10.0", "pass_energy = 11.0")
+    (microarpes.folder / "beamline.toml").write_text(text)
+    done = microarpes("check", "--config", "beamline.toml")
+    assert done.returncode == 1
+    for word in ("slices = 2000 is outside", "pass_energy = 11 eV is not offered", "2 findings"):
         assert word in done.stderr, done.stderr
 
 

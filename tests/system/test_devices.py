@@ -104,7 +104,7 @@ def test_a_region_is_set_as_a_whole_and_read_back(station, config):
 
 def test_a_region_the_analyser_does_not_offer_is_refused_by_name(station, config):
     region = config.region.model_copy(update={"pass_energy": 11.0})
-    with pytest.raises(ValueError, match=r"pass_energy = 11.0 is not offered"):
+    with pytest.raises(ValueError, match=r"pass_energy = 11 eV is not offered"):
         station.analyser.set(region).wait(20.0)
     station.analyser.set(config.region).wait(20.0)
 
