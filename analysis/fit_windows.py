@@ -122,7 +122,9 @@ class FitWindows:
             temperature=self.instrument.temperature + temperature,
         )
         changed = FitWindows(self.energy, instrument, self.shape, self.eps_k + eps_k, self.gamma0_prior, self.terms)
-        self._perturbed[key] = changed._make(lower, [(w.first, w.bin_size, w.n_bins) for w in self.problem(lower).windows]).problem
+        self._perturbed[key] = changed._make(
+            lower, [(w.first, w.bin_size, w.n_bins) for w in self.problem(lower).windows]
+        ).problem
         return self._perturbed[key]
 
     @property
