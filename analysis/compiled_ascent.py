@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from microarpes.analysis.compiled_model import N_LOCAL, Model, deviance_of, dot, information, predict
+from microarpes.analysis.compiled_information import information, score_of
+from microarpes.analysis.compiled_model import N_COLUMN, N_LOCAL, Model, deviance_of, predict
 from microarpes.analysis.engine import compiled
 from microarpes.analysis.fit_errors import MAX_SHIFT
 from microarpes.analysis.line_shape import Array
@@ -41,9 +42,9 @@ class Work(NamedTuple):
     trial_jacobian: Array
     weight: Array
     ratio: Array
-    weighted: Array
     fisher: Array
     factor: Array
+    scale: Array
     score: Array
     rest: Array
     step: Array
@@ -62,12 +63,12 @@ def make_work(n_window: int, n_fine: int, n_bins: int) -> Work:
         np.empty(4 * n_fine),
         np.empty(4 * n_bins),
         np.empty(per_bin),
-        np.empty((n_window, N_LOCAL, n_bins)),
+        np.empty((n_window, n_bins, N_COLUMN)),
         np.empty(per_bin),
         np.empty(per_bin),
-        np.empty(n_bins),
         np.empty(square),
         np.empty(square),
+        np.empty(p),
         np.empty(p),
         np.empty(p),
         np.empty(p),
@@ -79,31 +80,32 @@ def make_work(n_window: int, n_fine: int, n_bins: int) -> Work:
 
 
 @compiled
-def solve(fisher: Array, score: Array, held: Array, damping: float, factor: Array, out: Array) -> None:
+def solve(fisher: Array, score: Array, held: Array, damping: float, work: Work, out: Array) -> None:
     """Solve (F + damping diag F) x = score for what is not held, by Cholesky in units that make the diagonal one."""
-    p = score.size
+    p, factor, scale = score.size, work.factor, work.scale
     for i in range(p):
-        scale_i = 1.0 if held[i] else np.sqrt(fisher[i, i])
-        out[i] = 0.0 if held[i] else score[i] / scale_i
-        for j in range(i + 1):
-            if i == j:
-                value = 1.0 + damping + 1e-13
-            elif held[i] or held[j]:
-                value = 0.0
-            else:
-                value = fisher[i, j] / (scale_i * np.sqrt(fisher[j, j]))
+        scale[i] = 0.0 if held[i] else 1.0 / np.sqrt(fisher[i, i])
+    for i in range(p):
+        scale_i, right = scale[i], score[i] * scale[i]
+        for j in range(i):
+            value = fisher[i, j] * scale_i * scale[j]
             for k in range(j):
                 value -= factor[i, k] * factor[j, k]
-            factor[i, j] = np.sqrt(max(value, 1e-14)) if i == j else value / factor[j, j]
+            value *= factor[j, j]
+            factor[i, j] = value
+            right -= value * out[j]
+        value = 1.0 + damping + 1e-13
         for k in range(i):
-            out[i] -= factor[i, k] * out[k]
-        out[i] /= factor[i, i]
+            value -= factor[i, k] * factor[i, k]
+        factor[i, i] = 1.0 / np.sqrt(max(value, 1e-14))  # divided once, multiplied with ever after
+        out[i] = right * factor[i, i]
     for i in range(p - 1, -1, -1):
+        value = out[i]
         for k in range(i + 1, p):
-            out[i] -= factor[k, i] * out[k]
-        out[i] /= factor[i, i]
+            value -= factor[k, i] * out[k]
+        out[i] = value * factor[i, i]
     for i in range(p):
-        out[i] = out[i] if held[i] else out[i] / np.sqrt(fisher[i, i])
+        out[i] *= scale[i]
 
 
 @compiled
@@ -114,13 +116,12 @@ def score_and_information(model: Model, rules: Rules, counts: Array, expected: A
     for w in range(expected.shape[0]):
         y, mu, ratio, weight = counts[w], expected[w], work.ratio[w], work.weight[w]
         for b in range(n_bins):
-            ratio[b] = y[b] / mu[b] - 1.0
-            weight[b] = ((1.0 - EXPECTED_SHARE) * (ratio[b] + 1.0) + EXPECTED_SHARE) / mu[b]
-    information(jacobian, work.weight, n_bins, work.weighted, work.fisher)
-    work.score[:] = 0.0
-    for w in range(expected.shape[0]):
-        for i in range(N_LOCAL):
-            work.score[i if i < 3 else i + 4 * w] += dot(jacobian[w, i], work.ratio[w], n_bins)
+            inverse = 1.0 / mu[b]
+            part = y[b] * inverse
+            ratio[b] = part - 1.0
+            weight[b] = ((1.0 - EXPECTED_SHARE) * part + EXPECTED_SHARE) * inverse
+    information(jacobian, work.weight, n_bins, work.fisher)
+    score_of(jacobian, work.ratio, n_bins, work.score)
     work.fisher[2, 2] += rules.prior
     work.score[2] -= theta[2] * rules.prior
 
@@ -133,7 +134,7 @@ def find_step(rules: Rules, theta: Array, free: Array, damping: float, work: Wor
         down = theta[i] <= rules.lower[i] and work.score[i] < 0.0 and i > 0  # zero gap is a mirror, not a wall
         up = theta[i] >= rules.upper[i] and work.score[i] > 0.0
         work.held[i] = (not free[i]) or down or up or work.fisher[i, i] <= 1e-30
-    solve(work.fisher, work.score, work.held, damping, work.factor, work.step)
+    solve(work.fisher, work.score, work.held, damping, work, work.step)
     decrement = 0.0
     for i in range(p):
         if not work.held[i]:
@@ -161,7 +162,7 @@ def limit_step(limits: tuple[float, float, float], damping: float, work: Work) -
             work.also_held[i] = True
             for j in range(p):
                 work.rest[j] -= work.fisher[j, i] * clipped
-    solve(work.fisher, work.rest, work.also_held, damping, work.factor, work.answer)
+    solve(work.fisher, work.rest, work.also_held, damping, work, work.answer)
     for i in range(3):
         if abs(work.step[i]) > limits[i]:
             work.answer[i] = limits[i] if work.step[i] > 0 else -limits[i]
@@ -193,26 +194,34 @@ def climb(model: Model, rules: Rules, counts: Array, theta: Array, free: Array, 
             total += counts[w, b]
     slack = 1e-12 * (1.0 + total)
     damping, fresh = 1e-2, True
+    best, best_rows, trial, trial_rows = expected, jacobian, work.trial_expected, work.trial_jacobian
+    swapped, converged = False, False
     for _ in range(MAX_ITERATIONS):
         if fresh:
-            score_and_information(model, rules, counts, expected, jacobian, theta, work)
+            score_and_information(model, rules, counts, best, best_rows, theta, work)
         decrement = find_step(rules, theta, free, damping, work)
         if decrement < CONVERGED and damping <= 1e-3:
-            return objective, deviance, True
+            converged = True
+            break
         for i in range(p):
             value = theta[i] + work.step[i]
             if i == 0:
                 value = abs(value)
             work.trial[i] = min(max(value, rules.lower[i]), rules.upper[i]) if free[i] else value
-        predict(model, work.trial, rules.eps_k, work.lines, work.binned, work.trial_expected, work.trial_jacobian)
-        trial_deviance = deviance_of(counts, work.trial_expected, n_bins)
+        predict(model, work.trial, rules.eps_k, work.lines, work.binned, trial, trial_rows)
+        trial_deviance = deviance_of(counts, trial, n_bins)
         trial_objective = trial_deviance + work.trial[2] * work.trial[2] * rules.prior
         fresh = trial_objective <= objective + slack
         if fresh:
             objective, deviance = trial_objective, trial_deviance
-            keep(work.trial, work.trial_expected, work.trial_jacobian, theta, expected, jacobian, n_bins)
+            for i in range(p):
+                theta[i] = work.trial[i]
+            best, best_rows, trial, trial_rows = trial, trial_rows, best, best_rows
+            swapped = not swapped
         damping = min(max(damping * (0.1 if fresh else 10.0), 1e-10), 1e10)
-    return objective, deviance, False
+    if swapped:
+        keep(theta, best, best_rows, theta, expected, jacobian, n_bins)
+    return objective, deviance, converged
 
 
 @compiled
@@ -224,10 +233,8 @@ def keep(theta: Array, expected: Array, jacobian: Array, to_theta: Array, to_exp
     for w in range(expected.shape[0]):
         for b in range(n_bins):
             to_expected[w, b] = expected[w, b]
-        for i in range(N_LOCAL):
-            row, to_row = jacobian[w, i], to_jacobian[w, i]
-            for b in range(n_bins):
-                to_row[b] = row[b]
+            for i in range(N_COLUMN):
+                to_jacobian[w, b, i] = jacobian[w, b, i]
 
 
 @compiled
@@ -237,7 +244,7 @@ def covariance(rules: Rules, theta: Array, expected: Array, jacobian: Array, n_b
     for w in range(expected.shape[0]):
         for b in range(n_bins):
             work.weight[w, b] = 1.0 / expected[w, b]
-    information(jacobian, work.weight, n_bins, work.weighted, work.fisher)
+    information(jacobian, work.weight, n_bins, work.fisher)
     work.fisher[2, 2] += rules.prior
     p, factor = free.size, work.factor
     doubt = rules.prior * (1.0 - min(rules.prior * theta[2] * theta[2], 1.0))
@@ -283,7 +290,7 @@ def without_bounds(rules: Rules, counts: Array, theta: Array, expected: Array, j
             local = i if i < 3 else i - 4 * w
             if 0 <= local < N_LOCAL and (i < 3 or local >= 3):
                 for b in range(n_bins):
-                    score += jacobian[w, local, b] * (counts[w, b] / expected[w, b] - 1.0)
+                    score += jacobian[w, b, local] * (counts[w, b] / expected[w, b] - 1.0)
         for j in range(2):
             measured[j] += inverse[j, i] * score
     for j in range(2):

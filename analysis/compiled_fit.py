@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from microarpes.analysis.compiled_ascent import Rules, Work, climb, covariance, keep, without_bounds
-from microarpes.analysis.compiled_model import Model, predict_counts, unpack
+from microarpes.analysis.compiled_model import N_COLUMN, N_LOCAL, Model, predict_counts, unpack
 from microarpes.analysis.compiled_start import Starts, make_start
 from microarpes.analysis.engine import Ints, compiled
 from microarpes.analysis.fit_core import (
@@ -59,7 +59,7 @@ def make_point(n_window: int, n_bins: int) -> Point:
     p = 3 + 4 * n_window
     return Point(
         np.empty(p), np.empty(p), np.empty((p, p)), np.empty(2), np.empty((n_window, n_bins)),
-        np.empty((n_window, 7, n_bins)), np.empty(4),
+        np.empty((n_window, n_bins, N_COLUMN)), np.empty(4),
     )  # fmt: skip
 
 
@@ -102,7 +102,7 @@ def prominence(model: Model, point: Point) -> float:
     for w in range(point.expected.shape[0]):
         highest, width = 0.0, 0.0
         for b in range(n_bins):
-            highest = max(highest, point.jacobian[w, 3, b])
+            highest = max(highest, point.jacobian[w, b, 3])
             width += model.linear[w, 2, b]
         peak += point.theta[3 + 4 * w] * highest
         background += point.theta[5 + 4 * w] * (width / n_bins)
@@ -227,8 +227,8 @@ def systematic(store: Array, table: Ints, first: int, eps_k: float, errors: Arra
         for w in range(n_window):
             for b in range(model.linear.shape[2]):
                 change = (work.trial_expected[w, b] - best.expected[w, b]) / best.expected[w, b]
-                for i in range(7):
-                    shift += change * best.inverse[0, i if i < 3 else i + 4 * w] * best.jacobian[w, i, b]
+                for i in range(N_LOCAL):
+                    shift += change * best.inverse[0, i if i < 3 else i + 4 * w] * best.jacobian[w, b, i]
         square += (shift * (errors[e] / probes[e])) ** 2
     return float(np.sqrt(square))
 

@@ -18,11 +18,10 @@ from microarpes.analysis.norman import TINY_RATE
 from microarpes.analysis.scoring import FLOOR
 
 __all__ = [
+    "N_COLUMN",
     "N_LOCAL",
     "Model",
     "deviance_of",
-    "dot",
-    "information",
     "norman_lines",
     "predict",
     "predict_counts",
@@ -31,6 +30,8 @@ __all__ = [
 
 #: Parameters that one window's counts depend on: three of the shape, four of the window.
 N_LOCAL = 7
+#: Columns of a Jacobian: a bin's derivatives fill one line of the cache, the last is spare.
+N_COLUMN = 8
 
 
 class Model(NamedTuple):
@@ -144,24 +145,23 @@ def convolve_one(taps: Array, n_lattice: int, line: Array, out: Array, n_bins: i
 @compiled
 def predict(model: Model, theta: Array, eps_k: float, lines: Array, binned: Array, expected: Array,
             jacobian: Array) -> None:  # fmt: skip
-    """Compute expected counts (n_window, n_bins) and derivatives (n_window, 7, n_bins), as `scoring.predict`."""
+    """Compute expected counts (n_window, n_bins) and derivatives (n_window, n_bins, 8), as `scoring.predict`."""
     n_bins = model.linear.shape[2]
     for w in range(model.fine.shape[0]):
         amplitude, deep, at_ef, dark = theta[3 + 4 * w], theta[4 + 4 * w], theta[5 + 4 * w], theta[6 + 4 * w]
         norman_lines(model.fine[w], model.fermi[w], theta[0], theta[1], theta[2], eps_k, lines)
         convolve_four(model.taps, model.n_lattice, lines, binned, n_bins)
-        j0, j1, j2, j3 = jacobian[w, 0], jacobian[w, 1], jacobian[w, 2], jacobian[w, 3]
-        j4, j5, j6 = jacobian[w, 4], jacobian[w, 5], jacobian[w, 6]
-        f0, f1, f2, mu = model.linear[w, 0], model.linear[w, 1], model.linear[w, 2], expected[w]
+        by_bin, linear, mu = jacobian[w], model.linear[w], expected[w]
         for b in range(n_bins):
-            value = binned[4 * b]
-            j0[b] = amplitude * binned[4 * b + 1]
-            j1[b] = amplitude * binned[4 * b + 2]
-            j2[b] = amplitude * binned[4 * b + 3]
-            j3[b] = value
-            mu[b] = max(amplitude * value + (deep * f0[b] + at_ef * f1[b] + dark * f2[b]), FLOOR)
-        for b in range(n_bins):
-            j4[b], j5[b], j6[b] = f0[b], f1[b], f2[b]
+            value, f0, f1, f2 = binned[4 * b], linear[0, b], linear[1, b], linear[2, b]
+            by_bin[b, 0] = amplitude * binned[4 * b + 1]
+            by_bin[b, 1] = amplitude * binned[4 * b + 2]
+            by_bin[b, 2] = amplitude * binned[4 * b + 3]
+            by_bin[b, 3] = value
+            by_bin[b, 4] = f0
+            by_bin[b, 5] = f1
+            by_bin[b, 6] = f2
+            mu[b] = max(amplitude * value + (deep * f0 + at_ef * f1 + dark * f2), FLOOR)
 
 
 @compiled
@@ -188,37 +188,3 @@ def deviance_of(counts: Array, expected: Array, n_bins: int) -> float:
             if y > 0.0:
                 total += y * np.log(y / mu)
     return max(2.0 * total, 0.0)
-
-
-@compiled
-def dot(x: Array, y: Array, n: int) -> float:
-    """Sum of products in four interleaved partial sums."""
-    s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
-    whole = n - n % 4
-    for b in range(0, whole, 4):
-        s0 += x[b] * y[b]
-        s1 += x[b + 1] * y[b + 1]
-        s2 += x[b + 2] * y[b + 2]
-        s3 += x[b + 3] * y[b + 3]
-    for b in range(whole, n):
-        s0 += x[b] * y[b]
-    return (s0 + s1) + (s2 + s3)
-
-
-@compiled
-def information(jacobian: Array, weight: Array, n_bins: int, weighted: Array, fisher: Array) -> None:
-    """Weighted J J^T into `fisher` (n_parameters, n_parameters), without the prior's share."""
-    fisher[:] = 0.0
-    for w in range(jacobian.shape[0]):
-        local = jacobian[w]
-        for i in range(N_LOCAL):
-            gi = i if i < 3 else i + 4 * w
-            row, factor = local[i], weight[w]
-            for b in range(n_bins):
-                weighted[b] = row[b] * factor[b]
-            for j in range(i + 1):
-                gj = j if j < 3 else j + 4 * w
-                fisher[gi, gj] += dot(weighted, local[j], n_bins)
-    for i in range(fisher.shape[0]):
-        for j in range(i):
-            fisher[j, i] = fisher[i, j]

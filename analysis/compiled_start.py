@@ -58,13 +58,21 @@ def project(bank: Starts, counts: Array, common: Array, own: Array) -> None:
     """Projections on the background, shape (n_window, 3), and on the templates, (n_window, n_start)."""
     common[:] = 0.0
     own[:] = 0.0
+    n_bins = bank.root_weight.shape[1]
+    whole = n_bins - n_bins % 4
     for w in range(own.shape[0]):
-        mine = own[w]
-        for b in range(bank.root_weight.shape[1]):
-            weighted = counts[w, b] * bank.root_weight[w, b]
-            template = bank.templates[w, b]
+        mine, templates, y, root = own[w], bank.templates[w], counts[w], bank.root_weight[w]
+        for b in range(n_bins):
+            weighted = y[b] * root[b]
             for i in range(3):
                 common[w, i] += weighted * bank.background[w, b, i]
+        for b in range(0, whole, 4):
+            y0, y1, y2, y3 = y[b] * root[b], y[b + 1] * root[b + 1], y[b + 2] * root[b + 2], y[b + 3] * root[b + 3]
+            t0, t1, t2, t3 = templates[b], templates[b + 1], templates[b + 2], templates[b + 3]
+            for s in range(mine.size):
+                mine[s] += (y0 * t0[s] + y1 * t1[s]) + (y2 * t2[s] + y3 * t3[s])
+        for b in range(whole, n_bins):
+            weighted, template = y[b] * root[b], templates[b]
             for s in range(mine.size):
                 mine[s] += weighted * template[s]
 

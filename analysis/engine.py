@@ -71,8 +71,8 @@ def entry(function: F) -> F:
 
 
 def fingerprint() -> int:
-    """Checksum of the compiled engine's source, for its entries to depend on."""
+    """Checksum of the room's source, for the entries to depend on: their constants come from all over it."""
     value = 0
-    for path in sorted(Path(__file__).parent.glob("compiled_*.py")):
+    for path in sorted(Path(__file__).parent.glob("*.py")):
         value = zlib.crc32(path.read_bytes(), value)
     return value

@@ -12,7 +12,7 @@ import numpy as np
 
 from microarpes.analysis.background import BackgroundTerm
 from microarpes.analysis.bank import Bank, make_bank
-from microarpes.analysis.forward import Instrument, Window, fit_window, make_window
+from microarpes.analysis.forward import BINS_PER_FWHM, Instrument, Window, fit_window, make_window
 from microarpes.analysis.line_shape import Array, LineShape
 from microarpes.analysis.scoring import Problem
 
@@ -26,6 +26,8 @@ ABOVE_EF = 36.0
 ABOVE_EF_FWHM = 3.0
 #: The bank looks at everything down to here, meV; it must see the largest gap.
 BANK_DEPTH = 150.0
+#: The bank only chooses a start: half the resolution is fine enough for it.
+BANK_BINS_PER_FWHM = 2.0
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class FitWindows:
     terms: tuple[BackgroundTerm, ...] = ()
     _problems: dict[float, WindowProblem] = field(default_factory=dict)
     _perturbed: dict[tuple[float, ...], Problem] = field(default_factory=dict)
+    _widest: WindowProblem | None = None
     _bank: Bank | None = None
     _whole: Problem | None = None
 
@@ -84,8 +87,11 @@ class FitWindows:
 
     @property
     def widest(self) -> WindowProblem:
-        """The window the bank looks at."""
-        return self.problem(-max(BANK_DEPTH, -self.depth(0.5 * self.shape.upper[0])))
+        """The window the bank looks at, in bins of its own."""
+        if self._widest is None:
+            lower = -max(BANK_DEPTH, -self.depth(0.5 * self.shape.upper[0]))
+            self._widest = self._make(lower, self._cut(lower, BANK_BINS_PER_FWHM))
+        return self._widest
 
     @property
     def bank(self) -> Bank:
@@ -99,7 +105,7 @@ class FitWindows:
     def problem(self, lower: float) -> WindowProblem:
         """Return the problem with its window reaching down to `lower`, made at first use."""
         if lower not in self._problems:
-            self._problems[lower] = self._make(lower)
+            self._problems[lower] = self._make(lower, self._cut(lower, BINS_PER_FWHM))
         return self._problems[lower]
 
     def perturbed(
@@ -116,7 +122,9 @@ class FitWindows:
             temperature=self.instrument.temperature + temperature,
         )
         changed = FitWindows(self.energy, instrument, self.shape, self.eps_k + eps_k, self.gamma0_prior, self.terms)
-        self._perturbed[key] = changed._make(lower, self.problem(lower).windows).problem
+        self._perturbed[key] = changed._make(
+            lower, [(w.first, w.bin_size, w.n_bins) for w in self.problem(lower).windows]
+        ).problem
         return self._perturbed[key]
 
     @property
@@ -127,14 +135,14 @@ class FitWindows:
             self._whole = self._collect(windows)
         return self._whole
 
-    def _make(self, lower: float, like: tuple[Window, ...] | None = None) -> WindowProblem:
-        if like is None:
-            cuts = [fit_window(e, lower, self.upper, self.instrument.resolution) for e in self.energy]
-            # axes of the windows differ by less than a bin: all keep as many bins as the shortest, from the top
-            n_bins = min(cut[2] for cut in cuts)
-            cuts = [(first + size * (n - n_bins), size, n_bins) for first, size, n in cuts]
-        else:
-            cuts = [(w.first, w.bin_size, w.n_bins) for w in like]
+    def _cut(self, lower: float, bins_per_fwhm: float) -> list[tuple[int, int, int]]:
+        """First channel, channels per bin and number of bins on each axis, for a window down to `lower`."""
+        cuts = [fit_window(e, lower, self.upper, self.instrument.resolution / bins_per_fwhm) for e in self.energy]
+        # axes of the windows differ by less than a bin: all keep as many bins as the shortest, from the top
+        n_bins = min(cut[2] for cut in cuts)
+        return [(first + size * (n - n_bins), size, n_bins) for first, size, n in cuts]
+
+    def _make(self, lower: float, cuts: list[tuple[int, int, int]]) -> WindowProblem:
         windows = tuple(make_window(e, *cut, lower, self.instrument) for e, cut in zip(self.energy, cuts, strict=True))
         return WindowProblem(self._collect(list(windows)), windows, lower)
 

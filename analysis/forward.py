@@ -26,8 +26,8 @@ __all__ = ["Instrument", "Window", "bin_channels", "fit_window", "make_window"]
 
 #: Kernel half-width in standard deviations; what is cut off is 2e-9 of the weight.
 KERNEL_SIGMAS = 6.0
-#: Fit bins are at most this part of the resolution: 3 meV bins at 12 meV cost 1.4 % of the variance.
-BINS_PER_FWHM = 4.0
+#: Fit bins are at most this part of the resolution (FWHM): 2 meV bins at 12 meV cost 0.6 % of the variance.
+BINS_PER_FWHM = 6.0
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def make_window(energy: Array, first: int, bin_size: int, n_bins: int, lower: fl
     )
 
 
-def fit_window(energy: Array, lower: float, upper: float, resolution: float) -> tuple[int, int, int]:
+def fit_window(energy: Array, lower: float, upper: float, width: float) -> tuple[int, int, int]:
     """Choose channels and bins for a window, on a bin lattice anchored at the Fermi energy.
 
     Parameters
@@ -163,15 +163,15 @@ def fit_window(energy: Array, lower: float, upper: float, resolution: float) -> 
         Channel centres, ascending.
     lower, upper : float, meV
         Wanted limits; what the axis lacks is left out.
-    resolution : float, meV
-        FWHM; bins are at most a quarter of it, and at least one channel.
+    width : float, meV
+        Bins are at most so wide, and at least one channel.
 
     Returns
     -------
     first, bin_size, n_bins : int
     """
     step = float(energy[-1] - energy[0]) / (energy.size - 1)
-    bin_size = max(1, int(np.floor(resolution / BINS_PER_FWHM / step + 1e-6)))
+    bin_size = max(1, int(np.floor(width / step + 1e-6)))
     anchor = int(np.searchsorted(energy, 0.0))
     low = int(np.searchsorted(energy, lower - 1e-9))
     high = int(np.searchsorted(energy, upper + 1e-9))  # one past the last

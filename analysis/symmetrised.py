@@ -141,7 +141,7 @@ def fold(energy: Array, window: float, resolution: float) -> NDArray[np.intp]:
     energy : ndarray, shape (n_energy,), meV
         Equally spaced, E_F = 0.
     window, resolution : float, meV
-        Reach above E_F; FWHM, of which a bin is at most a quarter.
+        Reach above E_F; FWHM, of which a bin is at most a sixth.
 
     Returns
     -------

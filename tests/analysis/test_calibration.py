@@ -1,6 +1,6 @@
 """Statistics at the limit: what the error bars, verdicts and limits are worth, over doses and gaps.
 
-By default a few hundred EDCs per cell, with limits as wide as that number asks for; `make soak` draws 10 000 per cell
+By default a few hundred EDCs per cell, with limits as wide as that number asks for; `make soak` draws 40 000 per cell
 and writes docs/measured/fit-calibration.json. Every EDC counts: nothing is cut on its status.
 """
 
@@ -129,7 +129,7 @@ def test_no_start_leads_to_a_wrong_minimum(fitter, energy, edc, norman_oracle):
 @pytest.mark.timeout(7200)
 @pytest.mark.skipif(not SOAK, reason="MICROARPES_SOAK is not set; `make soak` sets it")
 def test_the_whole_grid(fitter, energy, edc, norman_oracle):
-    n = int(os.environ.get("MICROARPES_SOAK_N", "10000"))
+    n = int(os.environ.get("MICROARPES_SOAK_N", "40000"))
     cells = [measure(fitter, energy, edc, norman_oracle, peak, delta, n) for peak in PEAKS for delta in GAPS]
     metals = [gapless(fitter, energy, edc, peak, n) for peak in PEAKS]
     commit = subprocess.run(
@@ -145,10 +145,21 @@ def test_the_whole_grid(fitter, energy, edc, norman_oracle):
     REPORT.write_text(json.dumps(record, indent=1) + "\n")
     measurable = [cell for cell in cells if cell["delta_over_sigma"] >= MEASURABLE]
     assert len(measurable) > 20
-    # what falls short of 0.95 and 0.1 is in the table and is discussed with it; these bounds hold everywhere
-    assert min(cell["efficiency"] for cell in measurable) > 0.88
-    assert max(abs(cell["bias_sigma"]) for cell in measurable) < 0.12
-    assert all(0.92 < cell["pull_width"] < 1.07 for cell in measurable)
-    assert all(cell["statement_right"] >= 0.93 for cell in cells)
-    assert all(cell["wrong_minimum"] < 0.002 for cell in cells)
+    # the requirement itself; only the efficiency is granted its standard error sqrt(2/n), twice: 1.4 % at n = 40 000
+    least = 0.95 - 2.0 * np.sqrt(2.0 / n)
+    short = [
+        (cell["peak"], cell["delta"], name, cell[name])
+        for cell in measurable
+        for name, low, high in (
+            ("efficiency", least, np.inf),
+            ("bias_sigma", -0.1, 0.1),
+            ("pull_width", 0.95, 1.05),
+            ("cover_68", 0.66, 0.70),
+            ("cover_95", 0.93, 0.97),
+        )
+        if not low <= cell[name] <= high
+    ]
+    assert short == []
+    assert [cell for cell in cells if cell["statement_right"] < 0.93] == []
+    assert [cell for cell in cells if cell["wrong_minimum"] >= 0.002] == []
     assert all(share <= 0.05 for metal in metals for share in metal["false_gap"].values())

@@ -44,7 +44,8 @@ def assert_same_numbers(compiled, reference):
         rtol, atol = (0.0, 10.0 / 64) if name == "upper_limit" else (1e-6, 1e-6)
         np.testing.assert_allclose(left, right, rtol=rtol, atol=atol, err_msg=name)
     scale = np.maximum(1.0, np.nan_to_num(reference.model_counts).max())
-    np.testing.assert_allclose(compiled.model_counts, reference.model_counts, rtol=1e-6, atol=1e-7 * scale)
+    # 250 meV below the window the straight line is drawn on: the 1e-5 standard errors at which ascents end make 4e-6
+    np.testing.assert_allclose(compiled.model_counts, reference.model_counts, rtol=1e-5, atol=1e-7 * scale)
 
 
 @pytest.mark.parametrize(

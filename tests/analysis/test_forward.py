@@ -67,9 +67,9 @@ def test_channels_of_any_width_hold_the_same_density_of_counts(step):
     assert model[energy > 40] == pytest.approx(5.0, abs=0.05)
 
 
-def test_bins_are_at_most_a_quarter_of_the_resolution_and_meet_at_the_fermi_energy(energy):
-    first, size, n_bins = fit_window(energy, -95.0, 36.0, 12.0)
-    assert size == 3
+def test_bins_are_at_most_as_wide_as_asked_for_and_meet_at_the_fermi_energy(energy):
+    first, size, n_bins = fit_window(energy, -95.0, 36.0, 2.9)
+    assert size == 2
     assert (320 - first) % size == 0
     assert energy[first] >= -95.0
     assert energy[first + size * n_bins - 1] <= 36.0

@@ -51,7 +51,7 @@ def bound_of_the_half(edc):
 
 
 def test_the_error_reaches_the_bound_of_the_symmetrised_window(edc, wide):
-    # 3 meV bins cost 0.7 % of the error; the rest is the scatter of 40 spectra
+    # 2 meV bins cost 0.3 % of the error; the rest is the scatter of 40 spectra
     fits = [fit_symmetrised(wide, row) for row in drawn(edc, wide, 40, 3, delta=35.0, peak=100.0, dark=0.0)]
     assert np.median([fit.delta_stderr for fit in fits]) == pytest.approx(bound_of_the_half(edc), rel=0.05)
 
