@@ -1,7 +1,8 @@
-"""The tests of the axis bite: each of its guards, taken out in turn, makes the test named here fail."""
+"""The tests of axis and sample frame bite: each guard, taken out in turn, makes the test named here fail."""
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-#: Guards of `devices/axis.py`, by function and count, and the first test that misses each.
+#: Guards of a module, by function and count, and the first test that misses each.
 AXIS = {
     "check_units raise": "test_another_unit_than_the_configuration_says_is_refused",
     "check_value raise": "test_what_is_no_number_is_refused",
@@ -39,6 +40,25 @@ AXIS = {
     "_settled assign": "test_an_axis_that_sticks_fails_at_its_deadline_and_says_where",
 }
 
+FRAME = {
+    "set _check": "test_a_place_out_of_reach_is_refused_by_axis_and_limit_before_anything_moves",
+    "_asked_by raise": "test_what_cannot_be_asked_for_is_refused",
+    "_asked_by raise 2": "test_a_second_request_under_way_is_refused",
+    "check_value _check": "test_a_place_out_of_reach_is_refused_by_axis_and_limit_before_anything_moves",
+    "_check raise": "test_a_place_out_of_reach_is_refused_by_axis_and_limit_before_anything_moves",
+    "_check check_value": "test_a_place_out_of_reach_is_refused_by_axis_and_limit_before_anything_moves",
+    "_end finish": "test_at_the_reference_angles_a_spot_is_reached_by_x_and_y_alone",
+    "_check append": "test_a_place_out_of_reach_is_refused_by_axis_and_limit_before_anything_moves",
+    "begin add_callback": "test_at_the_reference_angles_a_spot_is_reached_by_x_and_y_alone",
+    "_judge raise": "test_an_invalid_readback_of_an_axis_at_rest_is_no_arrival",
+    "_end _judge": "test_a_spot_that_is_off_though_every_axis_is_within_its_own_tolerance_has_failed",
+    "stop stop": "test_a_stop_reaches_every_axis",
+    "_count_down _stop_others": "test_one_axis_that_fails_stops_the_others_and_is_named",
+    "_stop_others stop": "test_one_axis_that_fails_stops_the_others_and_is_named",
+    "_judge raise 2": "test_a_spot_that_is_off_though_every_axis_is_within_its_own_tolerance_has_failed",
+}
+MODULES = {"axis": AXIS, "sample_frame": FRAME}
+
 #: Takes the guards of a module out in turn, leaving `pass`, and prints which test failed first. A guard is a `raise`,
 #: a call that checks, ends or stops a move, or the naming of a deadline that has passed.
 SCRIPT = """
@@ -47,7 +67,7 @@ import pytest
 
 module_name, source_path, *tests = sys.argv[1:]
 source = open(source_path).read()
-CALLS = {"check_units", "check_value", "forget", "_judge", "add_callback", "stop", "append"}
+CALLS = set("check_units check_value forget _judge add_callback stop append _check _stop_others".split())
 
 def guard(node):
     if isinstance(node, ast.Raise):
@@ -106,18 +126,20 @@ print(json.dumps({name: outcome(place) for name, place in found.items()}))
 """
 
 
-@pytest.fixture(scope="module")
-def killers():
-    command = [sys.executable, "-c", SCRIPT, "microarpes.devices.axis", "devices/axis.py", "tests/devices/test_axis.py"]
+@functools.cache
+def killers(name):
+    command = [sys.executable, "-c", SCRIPT, f"microarpes.devices.{name}", f"devices/{name}.py"]
+    command.append(f"tests/devices/test_{name}.py")
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_every_guard_of_the_axis_is_in_the_table(killers):
-    assert set(killers) == set(AXIS)
+@pytest.mark.parametrize("module", MODULES)
+def test_every_guard_is_in_the_table(module):
+    assert set(killers(module)) == set(MODULES[module])
 
 
-@pytest.mark.parametrize("guard", AXIS)
-def test_a_guard_that_is_taken_out_is_missed_by_its_test(killers, guard):
-    assert killers.get(guard) == AXIS[guard]
+@pytest.mark.parametrize(("module", "guard"), [(module, guard) for module in MODULES for guard in MODULES[module]])
+def test_a_guard_that_is_taken_out_is_missed_by_its_test(module, guard):
+    assert killers(module).get(guard) == MODULES[module][guard]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
+from microarpes.devices import axis
 from microarpes.devices.axis import MoveFailed
 from microarpes.devices.sample_frame import SampleFrame
 from microarpes.devices.sample_geometry import SampleGeometry
@@ -95,18 +98,27 @@ def test_a_second_request_under_way_is_refused(frame, manipulator):
     status.wait(10.0)
 
 
-def test_one_axis_that_fails_stops_the_others_and_is_named(frame, manipulator):
+def test_one_axis_that_fails_stops_the_others_and_is_named(frame, manipulator, monkeypatch):
+    # far beyond this test: nobody's own deadline stops an axis here
+    monkeypatch.setattr(axis, "MOVE_MARGIN", 60.0)
     manipulator.records["x"].behave = lambda _: None
     manipulator.records["z"].behave = lambda _: None
     manipulator.records["polar"].behave = lambda value: manipulator.records["polar"].arrive(0.4 * value, HLS=1)
     status = frame.set({"polar": 5.0})
-    while (".STOP", 1) not in manipulator.records["x"].puts or (".STOP", 1) not in manipulator.records["z"].puts:
+    deadline = time.monotonic() + 10.0
+    while not all((".STOP", 1) in manipulator.records[name].puts for name in "xz"):
         assert not status.done
+        assert time.monotonic() < deadline, "the others were not stopped"
     for name in "xz":
         manipulator.records[name].arrive(1.0)
     said = failure(status)
     assert "polar: asked for 5 deg, found 2" in said
     assert "high limit switch" in said
+
+
+def test_a_stop_reaches_every_axis(frame, manipulator):
+    frame.stop()
+    assert all((".STOP", 1) in record.puts for record in manipulator.records.values())
 
 
 def test_after_a_failed_turn_the_same_request_returns_to_the_spot(frame, manipulator):
