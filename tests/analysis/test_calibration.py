@@ -145,8 +145,8 @@ def test_the_whole_grid(fitter, energy, edc, norman_oracle):
     REPORT.write_text(json.dumps(record, indent=1) + "\n")
     measurable = [cell for cell in cells if cell["delta_over_sigma"] >= MEASURABLE]
     assert len(measurable) > 20
-    # the requirement itself; only the efficiency is granted its standard error sqrt(2/n), twice: 1.4 % at n = 40 000
-    least = 0.95 - 2.0 * np.sqrt(2.0 / n)
+    # the requirement itself; only the efficiency is granted its standard error, sqrt(2/n): 0.7 % at n = 40 000
+    least = 0.95 - np.sqrt(2.0 / n)
     short = [
         (cell["peak"], cell["delta"], name, cell[name])
         for cell in measurable
@@ -155,11 +155,11 @@ def test_the_whole_grid(fitter, energy, edc, norman_oracle):
             ("bias_sigma", -0.1, 0.1),
             ("pull_width", 0.95, 1.05),
             ("cover_68", 0.66, 0.70),
-            ("cover_95", 0.93, 0.97),
         )
         if not low <= cell[name] <= high
     ]
     assert short == []
-    assert [cell for cell in cells if cell["statement_right"] < 0.93] == []
+    # 95 % coverage of what is said, an interval or, where no gap is claimed, a limit
+    assert [cell for cell in cells if not 0.93 <= cell["statement_right"]] == []
     assert [cell for cell in cells if cell["wrong_minimum"] >= 0.002] == []
     assert all(share <= 0.05 for metal in metals for share in metal["false_gap"].values())
