@@ -103,7 +103,7 @@ def take_point(taker: PointTaker, pixel: int, request: Mapping[str, float]) -> M
 RETAKE_DELAYS = (0.0, 0.2, 1.0, 3.0)
 #: Reason of an attempt in which the RunEngine paused or suspended: retaken, not counted as a failure.
 INTERRUPTED = "the RunEngine paused or suspended during the attempt"
-#: Seconds before an injection that does not come, or comes again and again, is no longer waited for, in intervals.
+#: Intervals of the top-up after which an exposure is made though the countdown never allowed it: the gate will judge.
 INJECTION_PATIENCE = 3.0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import h5py
 import numpy as np
@@ -199,3 +200,18 @@ def test_a_dump_without_gated_i0_is_seen_in_the_ring_current(take, failing):
     counts = [event["total_counts"] for event in taken.events]
     # 6e4 counts a frame: 0.4 % of noise, 1 % of top-up, and 5 um of even flake
     assert min(counts) > 0.9 * max(counts)
+
+
+def test_a_shutter_that_was_closed_for_a_moment_is_remembered(station):
+    # What tells a beamline without gated I0 that beam was missing, when the shutter is open again at the end.
+    shutter = station.shutter
+    shutter.set("open").wait(10.0)
+    before = shutter.state.timestamp
+    shutter.set("close").wait(10.0)
+    shutter.set("open").wait(10.0)
+    deadline = time.monotonic() + 10.0
+    while not shutter.last_not_open >= before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    shutter.state.get(use_monitor=False)
+    assert before <= shutter.last_not_open <= shutter.state.timestamp
+    shutter.set("close").wait(10.0)
