@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from ophyd import Device, DynamicDeviceComponent, EpicsSignalRO
+from ophyd.signal import EpicsSignalBase
 from ophyd.status import Status
 
 from microarpes.devices.analyser_components import axis_names, define_names, image_of, settings_of, state_of
-from microarpes.devices.analyser_limits import AnalyserLimits, differences
+from microarpes.devices.analyser_limits import AnalyserLimits, differences, wrong_sweep
 from microarpes.devices.analyser_pvs import EV, SES, AnalyserPVs
 from microarpes.devices.channel_access import WRITE_TIMEOUT, finish, read_fresh, read_limits
 from microarpes.devices.exposure_clock import ExposureClock
@@ -56,6 +57,7 @@ class Analyser(Device):
         self._energy_ratio = dict(energy_ratio or {})
         self._axes: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
         self._sweep_points = 0
+        self._as_set: dict[str, Any] = {}
         self._clock = ExposureClock(self.state.acquiring, self.state.time_left if self.pvs.time_left else None)
 
     def limits_now(self) -> AnalyserLimits:
@@ -112,8 +114,10 @@ class Analyser(Device):
                 getattr(self.state, name).put(1, use_complete=True, wait=True, timeout=WRITE_TIMEOUT)
             self._compare(asked, began)
             self.read_axes()
-            self._check_ends(region)
+            if region.swept and (wrong := wrong_sweep(region, self.axes[0])):
+                raise ValueError(f"{self.name}: {wrong}")
             self._clock.forget()
+            self._as_set = {name: reading["value"] for name, reading in read_fresh(self._signals_of(asked)).items()}
             self.region = region
         except Exception as error:  # noqa: BLE001 - any failure means the region is not set
             finish(status, error)
@@ -132,9 +136,12 @@ class Analyser(Device):
         if said and self.pvs.define:
             raise ValueError(f"{self.name}: the spectrum was not accepted{said}")
 
+    def _signals_of(self, names: Iterable[str]) -> dict[str, EpicsSignalBase]:
+        return {name: getattr(self.settings, name) for name in names}
+
     def read_settings(self) -> dict[str, Any]:
         """Read back all settings by name: enums as the driver's strings, energies in eV."""
-        signals = {name: getattr(self.settings, name) for name in self.settings.component_names}
+        signals = self._signals_of(self.settings.component_names)
         found: dict[str, Any] = {}
         for name, reading in read_fresh(signals).items():
             value, unit = reading["value"], self.pvs.unit(name)
@@ -180,22 +187,6 @@ class Analyser(Device):
     def _centres(self, axis: str) -> NDArray[np.float64]:
         found = read_fresh({name: getattr(self.state, name) for name in axis_names(self.pvs, axis)})
         return np.asarray(getattr(self.pvs, axis).centres([reading["value"] for reading in found.values()]))
-
-    def _check_ends(self, region: Region) -> None:
-        """Refuse a sweep whose axis does not run from the low to the high energy."""
-        energy, half = self.axes[0], region.energy_step / 2
-        if region.swept:
-            ends = {"low_energy": float(energy[0]), "high_energy": float(energy[-1])}
-            wrong = [
-                f"{name} = {region.energies[name]:g} eV"
-                for name in ends
-                if abs(ends[name] - region.energies[name]) > half
-            ]
-            if wrong:
-                raise ValueError(
-                    f"{self.name}: {' and '.join(wrong)} was asked for, the energy axis runs from {energy[0]:g} to "
-                    f"{energy[-1]:g} eV; shorten the sweep or take fewer slices"
-                )
 
     @property
     def axes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -243,7 +234,7 @@ class Analyser(Device):
         return read_fresh({"frame_id": self.image.frame_id, "detector_state": self.state.detector_state})
 
     def read_frame(self, others: Mapping[str, EpicsSignalRO] | None = None) -> tuple[dict[str, Any], NDArray[Any]]:
-        """Read the counters and the last frame, as it came, and other signals in the same round trip.
+        """Read the counters and the last frame, as it came, the region and other signals, in one round trip.
 
         Parameters
         ----------
@@ -252,7 +243,7 @@ class Analyser(Device):
         Returns
         -------
         readings : dict
-            As `counters`, with those of `others`.
+            As `counters`, with those of `others`, and what `changed_settings` looks at.
         frame : ndarray, shape (n_angle, n_energy), or flat when the size does not fit that
         """
         found = read_fresh(
@@ -262,12 +253,19 @@ class Analyser(Device):
                 "n_energy": self.image.n_energy,
                 "n_angle": self.image.n_angle,
                 "array": self.image.array,
+                **{f"region {name}": signal for name, signal in self._signals_of(self._as_set).items()},
                 **(others or {}),
             }
         )
         flat = np.asarray(found.pop("array")["value"])
         shape = (int(found["n_angle"]["value"]), int(found["n_energy"]["value"]))
         return found, flat.reshape(shape) if flat.size == shape[0] * shape[1] else flat
+
+    def changed_settings(self, readings: Mapping[str, dict[str, Any]]) -> list[str]:
+        """Return what of the region is no longer as it was set, by the readings of a frame."""
+        asked = {name: float(value) for name, value in self._as_set.items()}
+        found = {name: readings[f"region {name}"]["value"] for name in asked}
+        return [f"somebody changed the region: {wrong}" for wrong in differences(asked, found)]
 
     def describe_region(self) -> dict[str, Any]:
         """Return the region as it is set, with the energies the driver gives it, for the start document.

@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from microarpes.devices.analyser_pvs import AnalyserPVs
 from microarpes.devices.region import Region
 
@@ -135,6 +138,18 @@ def differences(asked: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]
         for name, value in asked.items()
         if not _same(value, found[name])
     ]
+
+
+def wrong_sweep(region: Region, energy: NDArray[np.float64]) -> str:
+    """Return how the energy axis (eV kinetic) differs from the sweep of a region; empty when it does not."""
+    low, high = region.energies["low_energy"], region.energies["high_energy"]
+    size, half = round((high - low) / region.energy_step) + 1, region.energy_step / 2
+    if energy.size == size and abs(energy[0] - low) < half and abs(energy[-1] - high) < half:
+        return ""
+    return (
+        f"a sweep of {size} energies from {low:g} to {high:g} eV was asked for, the energy axis has {energy.size} from "
+        f"{energy[0]:g} to {energy[-1]:g} eV; take a shorter sweep, longer steps or fewer slices"
+    )
 
 
 def _same(asked: Any, found: Any) -> bool:

@@ -223,6 +223,7 @@ class EndStation:
             attempt.edge_time = self.analyser.acquire_edge_time()
             attempt.readings, attempt.frame = self.analyser.read_frame(self._signals())
             self._look_at_the_shutter(attempt)
+            attempt.errors += self.analyser.changed_settings(attempt.readings)
             if int(attempt.value("detector_state")) != 0:
                 attempt.message = str(self.analyser.state.message.get(use_monitor=False))
             if self.lost:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from microarpes.devices.analyser_limits import AnalyserLimits, differences
+from microarpes.devices.analyser_limits import AnalyserLimits, differences, wrong_sweep
 from microarpes.devices.analyser_pvs import MBS, PEAK, SES, SPECS
 from microarpes.devices.region import Region
 
@@ -98,6 +99,13 @@ def test_a_pass_energy_that_is_a_number_is_held_to_its_range():
     number = {"choices": {"lens_mode": ("Angular14",)}, "ranges": {"pass_energy": (1.0, 660.0)}}
     assert limits(SPECS, **number).settings(REGION.model_copy(update={"pass_energy": 12.5}))["pass_energy"] == 12.5
     assert limits(SPECS, **number).refusals(REGION.model_copy(update={"pass_energy": 0.5}))
+
+
+def test_a_sweep_the_driver_cut_short_or_did_not_take_shows_in_its_axis():
+    whole = np.linspace(95.0, 96.0, 1001)
+    assert wrong_sweep(SWEEP, whole) == ""
+    for axis in (whole[:-1], whole + 0.001, np.linspace(95.0, 96.0, 401)):
+        assert wrong_sweep(SWEEP, axis).startswith("a sweep of 1001 energies from 95 to 96 eV was asked for")
 
 
 def test_a_difference_names_the_setting_both_values_and_the_unit():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ophyd import EpicsSignalRO
+from ophyd import EpicsSignal, EpicsSignalRO
 
 from microarpes.analysis import LiveGapMap
 from microarpes.beamline.config import parse_config, simulated_text
@@ -62,8 +62,8 @@ def bench(request, other_port):
 
 
 def reader(bench, suffix):
-    """A signal of our own on the driver."""
-    signal = EpicsSignalRO(f"{bench.driver.upper()}:ARPES:cam1:{suffix}", name="reader")
+    """A signal of our own on the driver; without a monitor, which may still be delivered when it is destroyed."""
+    signal = EpicsSignalRO(f"{bench.driver.upper()}:ARPES:cam1:{suffix}", name="reader", auto_monitor=False)
     signal.wait_for_connection(timeout=20.0)
     return signal
 
@@ -214,6 +214,30 @@ def test_an_energy_beyond_the_lens_table_is_refused_by_the_driver_itself(bench, 
         bench.set(beyond)
         _, reasons = bench.take()
         assert "0.955 times the pass energy of 100 eV" in "; ".join(reasons)
+    bench.set(bench.region)
+    assert bench.take()[1] == []
+
+
+def test_a_sweep_longer_than_the_driver_takes_is_refused_with_what_it_has(bench):
+    # 1501 energies; the simulated drivers take 1000 and keep the axis they had.
+    bench.set(SWEEP)
+    long = SWEEP.model_copy(update={"low_energy": 94.5, "high_energy": 96.0, "energy_step": 0.001})
+    with pytest.raises(ValueError, match=r"a sweep of 1501 energies from 94.5 to 96 eV was asked for"):
+        bench.set(long)
+
+
+def test_a_region_somebody_else_changes_between_two_points_is_noticed(bench):
+    bench.set(bench.region)
+    assert bench.take()[1] == []
+    # The shape of the frame stays, its angles do not.
+    pvs = bench.analyser.pvs
+    options = {"name": "lens", "put_complete": True, "auto_monitor": False}
+    lens = EpicsSignal(f"{bench.driver.upper()}:ARPES:cam1:{pvs.lens_mode}", **options)
+    lens.wait_for_connection(timeout=20.0)
+    lens.set("Angular7").wait(10.0)
+    _, reasons = bench.take()
+    assert "somebody changed the region: lens_mode" in "; ".join(reasons)
+    lens.destroy()
     bench.set(bench.region)
     assert bench.take()[1] == []
 
