@@ -204,6 +204,7 @@ class Analyser(Device):
         Success says only that the driver is done. Whether the frame is good is the gate's to judge.
         """
         self._clock.forget()
+        _ = self.exposure_time  # where no region is set this refuses: an exposure without it has no deadline
         status = Status(self)
         self._clock.watch(status, lambda: self.exposure_time.real + READOUT_MARGIN)
         self.state.acquire.put(1, use_complete=True, callback=lambda **_: finish(status))
@@ -212,8 +213,7 @@ class Analyser(Device):
     @property
     def exposure_time(self) -> ExposureTime:
         """Times of a frame of the region that is set; of a driver that does not count its lead-in, of the last one."""
-        region = self.region
-        if region is None:
+        if (region := self.region) is None:
             raise RuntimeError(f"{self.name} has no region; set one first")
         return ExposureTime.of(region, n_energy=self.axes[0].size, points=self._sweep_points, told=self._clock.told)
 

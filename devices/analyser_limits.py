@@ -105,7 +105,7 @@ def _asked(pvs: AnalyserPVs, region: Region) -> dict[str, Any]:
         asked["energy_mode"] = pvs.kinetic
     if pvs.deflector_angle:
         asked["deflector_angle"] = region.deflector_angle
-    if pvs.excitation_energy and region.excitation_energy is not None:
+    if region.excitation_energy is not None:  # refused where the driver has no such setting
         asked["excitation_energy"] = region.excitation_energy
     return asked | region.energies
 

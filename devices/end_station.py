@@ -72,6 +72,9 @@ class EndStation:
         self._attempt = Evidence()
         self._arrived: dict[str, float] = {}
         self._outstanding: list[Status] = []
+        #: Axes that a lost beamline must have again, and those that the last attempt to restore it left.
+        self._axes_before: Any = None
+        self._axes_left: Any = None
         #: True once a connection was lost: an IOC that comes back may have forgotten region, shutter and velocities.
         self.lost = False
         for signal in (analyser.state.acquire, shutter.open_command, heartbeat.beat, manipulator.x.setpoint):
@@ -95,11 +98,7 @@ class EndStation:
         try:
             connect(self.devices, timeout)
             self.forget_arrivals()
-            region, before = self.analyser.region, self.analyser.axes
-            if region is not None:
-                self.analyser.set(region).wait(timeout)
-            if not all(np.array_equal(*pair) for pair in zip(before, self.analyser.axes, strict=True)):
-                raise ValueError("the analyser's axes are not those the run began with")
+            self._set_region_again(timeout)
             for axis in self.manipulator.axes.values():
                 axis.check_units()
             self.shutter.set("open").wait(timeout)
@@ -108,6 +107,19 @@ class EndStation:
             logger.error("the beamline could not be restored: %s", error)
         finally:
             status.set_finished()
+
+    def _set_region_again(self, timeout: float) -> None:
+        """Set the region again and refuse other axes; what a refused attempt before left is nothing to compare with."""
+        region, axes = self.analyser.region, self.analyser.axes
+        if axes is not self._axes_left:
+            self._axes_before = axes
+        try:
+            if region is not None:
+                self.analyser.set(region).wait(timeout)
+        finally:
+            self._axes_left = self.analyser.axes
+        if not all(np.array_equal(*pair) for pair in zip(self._axes_before, self._axes_left, strict=True)):
+            raise ValueError("the analyser's axes are not those the run began with")
 
     @property
     def devices(self) -> tuple[Any, ...]:
@@ -183,7 +195,7 @@ class EndStation:
             for status in exposure:
                 if not status.success:
                     attempt.errors.append(f"exposure of {attempt.acquire_time:g} s: {status.exception()}")
-                    self.analyser.abort()
+                    _try_to_stop(self.analyser)
 
         self._outstanding = exposure
         exposed = all_done(exposure, finished)
@@ -203,9 +215,12 @@ class EndStation:
         self.beam.wait_for_news(self.analyser.counters()["frame_id"]["timestamp"])
 
     def _spare_detector(self, rate: float) -> None:
-        """Stop the exposure and close the shutter: the detector counts faster than it may."""
-        self.analyser.abort()
-        self.shutter.close_command.put(1, wait=False)
+        """Close the shutter and stop the exposure: the detector counts faster than it may."""
+        # Whichever of the two does not answer must not keep the other from being told.
+        try:
+            self.shutter.close_command.put(1, wait=False)
+        finally:
+            _try_to_stop(self.analyser)
         logger.error("the detector counted %.3g counts/s: exposure stopped, shutter closed", rate)
 
     @property
@@ -271,6 +286,13 @@ class EndStation:
     def stop(self, *, success: bool = False) -> None:
         """Stop all axes and the exposure; what was under way ends as evidence."""
         self.forget_arrivals()
-        for axis in self.manipulator.axes.values():
-            axis.stop(success=success)
-        self.analyser.abort()
+        for device in (*self.manipulator.axes.values(), self.analyser):
+            _try_to_stop(device, success=success)
+
+
+def _try_to_stop(device: Any, *, success: bool = False) -> None:
+    """Stop a device; one that is away keeps neither the others from being stopped nor an attempt from ending."""
+    try:
+        device.stop(success=success)
+    except Exception as error:  # noqa: BLE001 - it is away, or slow: the next attempt finds out
+        logger.error("%s could not be stopped: %s", device.name, error)

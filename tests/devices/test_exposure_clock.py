@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import threading
 
 import pytest
 from ophyd import Signal
 from ophyd.status import Status
 
 from microarpes.devices.exposure_clock import ExposureClock
+
+#: Seconds within which what must happen has happened; a mutant without it is found that late.
+SOON = 5.0
 
 
 @pytest.fixture
@@ -43,7 +47,7 @@ def test_an_exposure_that_outlives_its_time_fails(signals):
     status = Status()
     ExposureClock(*signals).watch(status, lambda: 0.01)
     with pytest.raises(TimeoutError, match=r"did not end within 0.01 s"):
-        status.wait(20.0)
+        status.wait(SOON)
 
 
 def test_a_time_that_was_told_late_puts_the_deadline_off(signals):
@@ -52,11 +56,17 @@ def test_a_time_that_was_told_late_puts_the_deadline_off(signals):
     status = Status()
     ExposureClock(*signals).watch(status, lambda: next(answers))
     with pytest.raises(TimeoutError, match=r"within 0.05 s"):
-        status.wait(20.0)
+        status.wait(SOON)
 
 
-def test_an_exposure_that_ended_is_left_alone(signals):
+def test_an_exposure_that_ended_is_left_alone_and_no_longer_watched(signals):
+    asked, before = [], set(threading.enumerate())
     status = Status()
-    ExposureClock(*signals).watch(status, lambda: 60.0)
+    ExposureClock(*signals).watch(status, lambda: asked.append(60.0) or 60.0)
+    (watching,) = [thread for thread in set(threading.enumerate()) - before if "_wait" in thread.name]
     status.set_finished()
-    status.wait(20.0)
+    status.wait(SOON)
+    # it would go on for the 60 s
+    watching.join(SOON)
+    assert not watching.is_alive()
+    assert len(asked) == 1

@@ -1,4 +1,4 @@
-"""An exposure without hardware: what the analyser and the end station do when something does not go as it should."""
+"""An end station without hardware: what it does when something does not go as it should."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from ophyd.status import Status
 
-from microarpes.devices.analyser import READOUT_MARGIN, Analyser
 from microarpes.devices.end_station import SOURCE_SETTINGS, EndStation
 from microarpes.devices.environment import OPEN
+from microarpes.devices.exposure_time import ExposureTime
 from microarpes.devices.manipulator import AXES
 from microarpes.devices.region import Region
 
@@ -33,29 +33,21 @@ def ended(error=None):
 class Signal:
     """A process variable of this test."""
 
-    def __init__(self, value=0.0, choices=(), refuses=False):
-        self.value, self.enum_strs, self.refuses = value, choices, refuses
-        self.pvname = "TEST:PV"
+    def __init__(self, value=0.0):
+        self.value = value
         self.timestamp, self.alarm_severity = 1000.0, 0
-        self.connected = True
+        # nothing is sent ahead in a batch
         self._read_pv = SimpleNamespace(connected=False)
-        self.puts, self.callbacks, self.completed = [], [], []
+        self.puts, self.callbacks, self.away = [], [], None
         self.SUB_META = "meta"
 
     def get(self, **_):
-        if isinstance(self.value, Exception):
-            raise self.value
         return self.value
 
-    def put(self, value, *, callback=None, **_):
+    def put(self, value, **_):
+        if self.away:
+            raise self.away
         self.puts.append(value)
-        self.completed.append(callback)
-
-    def set(self, value):
-        self.puts.append(value)
-        if not self.refuses:
-            self.value = value
-        return ended()
 
     def subscribe(self, callback, **_):
         self.callbacks.append(callback)
@@ -69,121 +61,12 @@ def signals(**values):
     return SimpleNamespace(**{name: Signal(value) for name, value in values.items()})
 
 
-@pytest.fixture
-def analyser():
-    class Hardware(Analyser):
-        """An SES analyser of 3 angles and 4 energies."""
-
-        settings = signals(slices=0, iterations=0, acquire_time=0.0, centre_energy=0.0, energy_step=0.0)
-        settings.lens_mode = Signal("Transmission", ("Transmission", "Angular14"))
-        settings.acquisition_mode = Signal("Swept", ("Swept", "Fixed"))
-        settings.energy_mode = Signal("Binding", ("Binding", "Kinetic"))
-        settings.pass_energy = Signal("5", ("5", "10", "20"))
-        state = signals(detector_state=0, message="", acquiring=0, acquire=0, data_type="Int32")
-        state.low_energy, state.high_energy, state.excitation_energy = Signal(95.0), Signal(96.0), Signal(100.0)
-        state.energy_axis, state.angle_axis = Signal(np.arange(4.0)), Signal(np.arange(3.0))
-        image = signals(frame_id=7, n_energy=4, n_angle=3)
-        image.array = Signal(np.arange(12))
-
-    return Hardware("TEST:", name="analyser")
-
-
-def test_a_region_is_written_as_a_whole_and_its_axes_are_read(analyser):
-    analyser.set(REGION).wait(SOON)
-    assert analyser.settings.energy_mode.value == "Kinetic"
-    assert {name: getattr(analyser.settings, name).value for name in ("pass_energy", "iterations", "acquire_time")} == {
-        "pass_energy": "10",
-        "iterations": 2,
-        "acquire_time": 0.5,
-    }
-    assert analyser.region == REGION
-    analyser.state.energy_axis.value = np.arange(9.0)
-    assert [axis.size for axis in analyser.axes] == [4, 3]
-    analyser.set(REGION).wait(SOON)
-    assert [axis.size for axis in analyser.axes] == [9, 3]
-    described = analyser.describe_region()
-    assert (described["low_energy"], described["high_energy"], described["slices"]) == (95.0, 96.0, REGION.slices)
-
-
-def test_a_setting_the_driver_does_not_take_fails_the_region_and_is_named(analyser):
-    analyser.settings.slices.refuses = True
-    analyser.state.message.value = "more than there are"
-    with pytest.raises(
-        ValueError, match=r"slices = 300 was refused by TEST:PV, which stays at 0 \(more than there are"
-    ):
-        analyser.set(REGION).wait(SOON)
-    assert analyser.region is None
-    with pytest.raises(RuntimeError, match="has no region"):
-        analyser.describe_region()
-
-
-def test_a_choice_the_driver_does_not_offer_fails_the_region(analyser):
-    analyser.settings.pass_energy.enum_strs = ("2", "5")
-    with pytest.raises(ValueError, match=r"pass_energy = 10\.0 is not offered"):
-        analyser.set(REGION).wait(SOON)
-
-
-@pytest.mark.parametrize(
-    "axis", [np.zeros(0), np.array([0.0, 1.0, 1.0]), np.array([0.0, np.nan]), np.arange(3.0)[::-1]]
-)
-def test_an_axis_that_does_not_ascend_fails_the_region(analyser, axis):
-    analyser.state.energy_axis.value = axis
-    with pytest.raises(ValueError, match=r"energy axis .* not strictly ascending"):
-        analyser.set(REGION).wait(SOON)
-
-
-def test_an_exposure_ends_by_put_completion_and_has_a_deadline(analyser):
-    analyser.set(REGION).wait(SOON)
-    status = analyser.trigger()
-    assert analyser.state.acquire.puts == [1]
-    assert status.timeout == REGION.point_time + READOUT_MARGIN
-    assert not status.done
-    analyser.state.acquire.completed[0]()
-    status.wait(SOON)
-
-
-def test_only_the_start_of_this_exposure_counts_as_its_start(analyser):
-    analyser.trigger()
-    analyser.state.acquiring.tell(value=1, timestamp=1000.0)
-    assert analyser.acquire_edge_time(0.0) == 1000.0
-    analyser.trigger()
-    # the edge of the exposure before is forgotten, the end of an exposure is no start
-    assert np.isnan(analyser.acquire_edge_time(0.0))
-    analyser.state.acquiring.tell(value=0, timestamp=1001.0)
-    assert np.isnan(analyser.acquire_edge_time(0.0))
-    analyser.state.acquiring.tell(value="Acquire", timestamp=1002.0)
-    assert analyser.acquire_edge_time(0.0) == 1002.0
-
-
-def test_a_frame_comes_with_its_counters_and_whatever_else_is_asked_for(analyser):
-    readings, frame = analyser.read_frame({"ring_current": Signal(299.0)})
-    assert frame.tolist() == np.arange(12).reshape(3, 4).tolist()
-    assert {name: reading["value"] for name, reading in readings.items()} == {
-        "detector_state": 0,
-        "frame_id": 7,
-        "n_energy": 4,
-        "n_angle": 3,
-        "ring_current": 299.0,
-    }
-    assert readings["frame_id"]["timestamp"] == 1000.0
-
-
-def test_a_frame_that_does_not_have_the_size_it_claims_comes_flat_for_the_gate_to_refuse(analyser):
-    analyser.image.array.value = np.arange(11)
-    assert analyser.read_frame()[1].shape == (11,)
-
-
-def test_abort_and_stop_end_the_exposure(analyser):
-    analyser.abort()
-    analyser.stop()
-    assert analyser.state.acquire.puts == [0, 0]
-
-
 class Axis:
     def __init__(self):
         self.readback, self.done, self.setpoint = Signal(0.0), Signal(1), Signal(0.0)
         self.moves, self.outcome, self.stopped, self.distance = [], None, [], 0.0
-        self.units_error = None
+        self.units_error = self.away = None
+        self.name = "axis"
 
     def set(self, position):
         if isinstance(self.outcome, ValueError):
@@ -201,6 +84,8 @@ class Axis:
             raise self.units_error
 
     def stop(self, *, success=False):
+        if self.away:
+            raise self.away
         self.stopped.append(success)
 
 
@@ -210,12 +95,14 @@ class Exposing:
     def __init__(self):
         self.region, self.axes = REGION, (np.arange(4.0), np.arange(3.0))
         self.state = signals(acquire=0, message="HV tripped")
+        # a sweep: half of the time it takes is counted
+        self.exposure_time = ExposureTime(real=1.5, counted=0.75)
         self.aborted = self.set_to = 0
+        self.away = None
         self.outcome, self.counters_error, self.frame_error = None, None, None
         self.detector_state = 0
         self.exposure_status = None
         self.name = "analyser"
-        self.connected = True
 
     def walk_signals(self, **_):
         return ()
@@ -246,7 +133,12 @@ class Exposing:
         return readings, np.zeros((3, 4))
 
     def abort(self):
+        if self.away:
+            raise self.away
         self.aborted += 1
+
+    def stop(self, *, success=False):
+        self.abort()
 
 
 class Shutter:
@@ -332,7 +224,11 @@ def test_an_undisturbed_attempt_finds_no_error_and_everything_the_gate_asks_for(
     evidence = attempt(station, x=1.0, y=2.0)
     assert evidence.errors == []
     assert evidence.request == {"x": 1.0, "y": 2.0}
-    assert (evidence.frame_id_before, evidence.edge_time, evidence.acquire_time) == (7, 999.0, REGION.point_time)
+    assert (evidence.frame_id_before, evidence.edge_time) == (7, 999.0)
+    # the real time is the exposure, of which an energy is counted for a part
+    assert (evidence.acquire_time, evidence.counted_fraction, station.exposure) == (1.5, 0.5, 1.5)
+    assert evidence.frame.shape == (3, 4)
+    assert evidence.shutter_not_open == 500.0
     wanted = {f"{name} {what}" for name in AXES for what in ("readback", "done")} | set(SOURCE_SETTINGS)
     wanted |= {"open_fraction", "ring_current", "sample_temperature", "pressure", "heartbeat", "detector_state"}
     assert set(evidence.readings) == wanted
@@ -408,8 +304,21 @@ def test_an_exposure_that_cannot_begin_is_evidence(station):
 
 def test_an_exposure_that_fails_is_evidence_and_is_aborted(station):
     station.analyser.outcome = TimeoutError("11 s passed")
-    assert attempt(station).errors == ["exposure of 1 s: 11 s passed"]
+    assert attempt(station).errors == ["exposure of 1.5 s: 11 s passed"]
     assert station.analyser.aborted == 1
+
+
+def test_an_exposure_ends_even_if_the_analyser_it_is_to_be_aborted_at_is_away(station):
+    station.analyser.outcome = TimeoutError("11 s passed")
+    station.analyser.away = TimeoutError("could not connect")
+    assert attempt(station).errors == ["exposure of 1.5 s: 11 s passed"]
+
+
+def test_without_a_region_no_length_is_claimed(station):
+    station.analyser.region = None
+    assert station.exposure == 0.0
+    station.analyser.outcome = RuntimeError("has no region")
+    assert attempt(station).errors == ["exposure of 0 s: has no region"]
 
 
 def test_a_frame_that_cannot_be_read_is_evidence(station):
@@ -476,6 +385,47 @@ def test_a_beamline_that_is_not_as_it_was_stays_lost(station, what, monkeypatch)
     assert station.lost
 
 
+@pytest.mark.parametrize("error", [None, ValueError("refused")])
+def test_trying_again_to_restore_compares_with_the_axes_before_the_loss(station, monkeypatch, error):
+    energy, angle = station.analyser.axes
+
+    def sets(energy, error=None):
+        def set_region(region):
+            # read anew every time, as the analyser does
+            station.analyser.axes = (energy.copy(), angle.copy())
+            return ended(error)
+
+        monkeypatch.setattr(station.analyser, "set", set_region)
+
+    lose(station)
+    # an analyser that came back with other axes has them the second time too
+    for outcome in (error, None):
+        sets(energy + 0.001, outcome)
+        station.prepare(SOON).wait(SOON)
+        assert station.lost
+    sets(energy)
+    station.prepare(SOON).wait(SOON)
+    assert not station.lost
+
+
+def test_a_region_set_after_a_loss_is_what_is_restored(station, monkeypatch):
+    monkeypatch.setattr(station.analyser, "set", lambda region: shifted(station.analyser))
+    lose(station).prepare(SOON).wait(SOON)
+    assert station.lost
+    # the next run sets a region of its own, and its axes are those it begins with
+    station.analyser.axes = (np.arange(9.0), np.arange(3.0))
+    monkeypatch.setattr(station.analyser, "set", lambda region: ended())
+    station.prepare(SOON).wait(SOON)
+    assert not station.lost
+
+
+def test_a_station_without_a_region_is_restored_without_one(station):
+    station.analyser.region = None
+    lose(station).prepare(SOON).wait(SOON)
+    assert not station.lost
+    assert station.analyser.set_to == 0
+
+
 def shifted(analyser):
     analyser.axes = (analyser.axes[0] + 0.001, analyser.axes[1])
     return ended()
@@ -493,6 +443,31 @@ def test_the_over_count_guard_watches_each_exposure_and_spares_the_detector():
     assert "2e+06 counts/s, its limit is 1e+06" in station.over_counted
     assert found(station).errors == [station.over_counted]
     assert attempt(station).errors == []
+
+
+@pytest.mark.parametrize("away", ["analyser", "shutter"])
+def test_the_detector_is_spared_by_whichever_answers(away):
+    guard = Guard()
+    station = make_station(guard=guard)
+    station.set({"x": 1.0}).wait(SOON)
+    station.trigger().wait(SOON)
+    if away == "analyser":
+        station.analyser.away = TimeoutError("could not connect")
+        guard.trip(2e6)
+        assert station.shutter.close_command.puts == [1]
+    else:
+        station.shutter.close_command.away = TimeoutError("could not connect")
+        with pytest.raises(TimeoutError):
+            guard.trip(2e6)
+        assert station.analyser.aborted == 1
+
+
+def test_a_stop_stops_whatever_can_be_reached(station):
+    x, *others = station.manipulator.axes.values()
+    x.away = TimeoutError("could not connect")
+    station.stop()
+    assert all(axis.stopped == [False] for axis in others)
+    assert station.analyser.aborted == 1
 
 
 def test_a_stop_ends_moves_and_exposure_and_trusts_no_position_afterwards(station):
