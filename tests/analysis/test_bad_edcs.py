@@ -88,7 +88,7 @@ CORPUS = [
     ("nothing but zeros and a spike above E_F", "no-edge", lambda e, edc: changed(np.zeros(e.size), 345, 900.0)),
     ("a hot channel at the peak", "bad-fit", lambda e, edc: changed(good(edc, e), 285, 900.0)),
     ("two hot channels", "bad-fit", hot_pair),
-    ("every second channel dead", "bad-fit", lambda e, edc: changed(good(edc, e), slice(None, None, 2), 0.0)),
+    ("every third channel dead", "bad-fit", lambda e, edc: changed(good(edc, e), slice(None, None, 3), 0.0)),
     ("gapless metal", "no-gap", lambda e, edc: good(edc, e, coherent=0.0, background=1.0)),
     ("normal-state peak at E_F", "no-gap", lambda e, edc: good(edc, e, delta=0.0, gamma1=20.0)),
 ]  # fmt: skip
@@ -115,6 +115,15 @@ def test_a_pixel_without_a_dispersing_band_is_off_the_sample(energy, edc):
     assert fitter.fit(good(edc, energy), angular_contrast=0.6).status == "ok"
     assert fitter.fit(np.full(energy.size, np.nan), angular_contrast=0.01).status == "bad-input"
     assert fitter.fit(np.zeros(energy.size), angular_contrast=0.01).status == "off-sample"
+
+
+@pytest.mark.parametrize("engine", [None, "numpy-1"])
+def test_electrons_lost_evenly_leave_a_measurement(energy, edc, engine):
+    # Every second channel dead: a bin of two keeps one, so half the electrons are left, half a channel off the centre.
+    fit = GapFitter(energy, engine=engine).fit(changed(good(edc, energy), slice(None, None, 2), 0.0))
+    assert fit.status == "ok"
+    assert abs(fit.delta - 35.0) < 0.5 + 3 * fit.delta_stderr
+    assert fit.delta_stderr > GapFitter(energy, engine=engine).fit(good(edc, energy)).delta_stderr
 
 
 def test_the_corpus_is_large_and_has_no_two_cases_of_one_name():
