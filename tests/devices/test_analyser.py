@@ -267,9 +267,7 @@ def test_a_sweep_whose_axis_does_not_reach_its_ends_fails(analyser):
     analyser.set(SWEEP).wait(SOON)
     # 0.06 eV short, more than half a step
     analyser.state.energy_axis_0.value = np.array([95.0, 95.1, 95.24])
-    with pytest.raises(
-        ValueError, match=r"high_energy = 95\.3 eV was asked for, the energy axis runs from 95 to 95\.24"
-    ):
+    with pytest.raises(ValueError, match=r"to 95\.3 eV was asked for, the energy axis has 3 from 95 to 95\.24 eV"):
         analyser.set(SWEEP).wait(SOON)
     # a fixed region says nothing of ends
     analyser.set(REGION).wait(SOON)
@@ -380,3 +378,14 @@ def test_abort_and_stop_end_the_exposure(analyser):
     analyser.abort()
     analyser.stop()
     assert analyser.state.acquire.puts == [0, 0]
+
+
+def test_what_somebody_changed_in_the_region_is_seen_with_the_next_frame(analyser):
+    analyser.set(REGION).wait(SOON)
+    readings, _ = analyser.read_frame()
+    assert analyser.changed_settings(readings) == []
+    # Neither changes the shape of a frame: another lens mode spreads other angles over the same channels.
+    analyser.settings.pass_energy.value = analyser.settings.pass_energy.choices.index("20")
+    readings, _ = analyser.read_frame()
+    (changed,) = analyser.changed_settings(readings)
+    assert changed.startswith("somebody changed the region: pass_energy")

@@ -115,3 +115,13 @@ def test_a_difference_names_the_setting_both_values_and_the_unit():
     # A tenth of the narrowest channel, 0.1 meV, is a difference.
     (energy,) = differences({"centre_energy": 9.5}, {"centre_energy": 9.50001})
     assert energy == "centre_energy = 9.5 eV was asked for, the analyser has 9.50001"
+
+
+@pytest.mark.parametrize(
+    "energy",
+    [[95.0, 95.5, 96.0], [94.0, *np.linspace(95.001, 96.0, 1000)], [*np.linspace(95.0, 95.999, 1000), 97.0]],
+    ids=["too few between the right ends", "another low end", "another high end"],
+)
+def test_a_sweep_is_right_only_with_both_ends_and_every_energy_between(energy):
+    assert wrong_sweep(SWEEP, np.linspace(95.0, 96.0, 1001)) == ""
+    assert "a sweep of 1001 energies from 95 to 96 eV was asked for" in wrong_sweep(SWEEP, np.array(energy))

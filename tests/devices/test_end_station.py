@@ -101,6 +101,7 @@ class Exposing:
         self.away = None
         self.outcome, self.counters_error, self.frame_error = None, None, None
         self.detector_state = 0
+        self.changed = []
         self.exposure_status = None
         self.name = "analyser"
 
@@ -131,6 +132,10 @@ class Exposing:
         }
         readings["detector_state"] = {"value": self.detector_state}
         return readings, np.zeros((3, 4))
+
+    def changed_settings(self, readings):
+        assert "detector_state" in readings
+        return self.changed
 
     def abort(self):
         if self.away:
@@ -327,6 +332,11 @@ def test_a_frame_that_cannot_be_read_is_evidence(station):
     assert evidence.errors == ["reading: no answer"]
     assert evidence.frame is None
     assert "time_read" in evidence.ledger
+
+
+def test_a_region_that_somebody_changed_spoils_the_attempt(station):
+    station.analyser.changed = ["somebody changed the region: lens_mode"]
+    assert attempt(station).errors == ["somebody changed the region: lens_mode"]
 
 
 def test_a_driver_that_is_not_idle_is_asked_why(station):
