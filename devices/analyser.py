@@ -142,13 +142,14 @@ class Analyser(Device):
     def read_settings(self) -> dict[str, Any]:
         """Read back all settings by name: enums as the driver's strings, energies in eV."""
         signals = self._signals_of(self.settings.component_names)
-        found: dict[str, Any] = {}
-        for name, reading in read_fresh(signals).items():
-            value, unit = reading["value"], self.pvs.unit(name)
-            # Which settings are enums the connected driver says, not the map: of pass energies some are.
-            strings = read_limits(signals[name]).choices if isinstance(value, int) else ()
-            found[name] = strings[value] if strings else value if unit == 1 else value * unit
-        return found
+        return {name: self._named(name, reading["value"]) for name, reading in read_fresh(signals).items()}
+
+    def _named(self, name: str, value: Any) -> Any:
+        """Return the value of a setting as the region has it."""
+        # Which settings are enums the connected driver says, not the map: of pass energies some are.
+        choices = read_limits(getattr(self.settings, name)).choices if isinstance(value, int) else ()
+        unit = self.pvs.unit(name)
+        return choices[value] if choices else value if unit == 1 else value * unit
 
     def read_region(self) -> Region:
         """Read back the region the analyser has, whoever set it.
@@ -263,9 +264,10 @@ class Analyser(Device):
 
     def changed_settings(self, readings: Mapping[str, dict[str, Any]]) -> list[str]:
         """Return what of the region is no longer as it was set, by the readings of a frame."""
-        asked = {name: float(value) for name, value in self._as_set.items()}
-        found = {name: readings[f"region {name}"]["value"] for name in asked}
-        return [f"somebody changed the region: {wrong}" for wrong in differences(asked, found)]
+        found = {name: readings[f"region {name}"]["value"] for name in self._as_set}
+        wrong = [name for name, value in self._as_set.items() if differences({name: float(value)}, found)]
+        asked, has = ({name: self._named(name, of[name]) for name in wrong} for of in (self._as_set, found))
+        return [f"somebody changed the region: {difference}" for difference in differences(asked, has)]
 
     def describe_region(self) -> dict[str, Any]:
         """Return the region as it is set, with the energies the driver gives it, for the start document.
