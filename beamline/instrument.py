@@ -122,7 +122,8 @@ def disconnect_end_station(station: EndStation) -> None:
     for device in station.devices:
         if device is not last:
             device.destroy()
-    with contextlib.suppress(Exception):  # an IOC that is gone already has nothing left to be told
-        # Answered in order: an IOC that ends while it has something to read resets the circuit, and libca says so.
-        last.beat.get(use_monitor=False)
+    with contextlib.suppress(Exception):  # an IOC that is gone has nothing left to be told
+        if last.beat.connected:
+            # Answered in order: an IOC that ends while it has something to read resets the circuit, and libca says so.
+            last.beat.get(use_monitor=False)
     last.destroy()

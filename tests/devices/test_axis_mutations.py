@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -126,8 +126,7 @@ print(json.dumps({name: outcome(place) for name, place in found.items()}))
 """
 
 
-@functools.cache
-def killers(name):
+def mutate(name):
     command = [sys.executable, "-c", SCRIPT, f"microarpes.devices.{name}", f"devices/{name}.py"]
     command.append(f"tests/devices/test_{name}.py")
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
@@ -135,11 +134,18 @@ def killers(name):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.fixture(scope="module")
+def killers():
+    """The tests that missed each guard of a module, by its name."""
+    with ThreadPoolExecutor(len(MODULES)) as pool:
+        yield {module: pool.submit(mutate, module) for module in MODULES}
+
+
 @pytest.mark.parametrize("module", MODULES)
-def test_every_guard_is_in_the_table(module):
-    assert set(killers(module)) == set(MODULES[module])
+def test_every_guard_is_in_the_table(killers, module):
+    assert set(killers[module].result()) == set(MODULES[module])
 
 
 @pytest.mark.parametrize(("module", "guard"), [(module, guard) for module in MODULES for guard in MODULES[module]])
-def test_a_guard_that_is_taken_out_is_missed_by_its_test(module, guard):
-    assert killers(module).get(guard) == MODULES[module][guard]
+def test_a_guard_that_is_taken_out_is_missed_by_its_test(killers, module, guard):
+    assert killers[module].result().get(guard) == MODULES[module][guard]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -97,22 +98,22 @@ print(json.dumps([(text, missed_by(tree)) for text, tree in mutants()]))
 """
 
 
-@pytest.mark.parametrize(
-    ("module", "kinds", "tests", "guards"),
-    [
-        ("plans.gate", "yield", ["tests/plans/test_gate.py"], 29),
-        ("plans.top_up", "raise return and", ["tests/plans/test_top_up.py", "-k", "not pause"], 8),
-        ("plans.sub_frames", "return", ["tests/plans/test_sub_frames.py", "-k", "not interrupted"], 4),
-        ("devices.analyser", "raise call kept and", ["tests/devices/test_analyser.py"], 38),
-        ("devices.analyser_limits", "raise yield return and", ["tests/devices/test_analyser_limits.py"], 19),
-        ("devices.analyser_pvs", "raise", ["tests/devices/test_analyser_pvs.py"], 2),
-        ("devices.exposure_clock", "raise call kept return and", ["tests/devices/test_exposure_clock.py"], 13),
-        ("devices.end_station", "raise call kept return and", ["tests/devices/test_end_station.py"], 57),
-    ],
+#: Module, what its guards are, the tests that must miss each, and their number; those that take longest first.
+MODULES = (
+    ("devices.end_station", "raise call kept return and", ["tests/devices/test_end_station.py"], 57),
+    ("devices.analyser", "raise call kept and", ["tests/devices/test_analyser.py"], 38),
+    ("plans.gate", "yield", ["tests/plans/test_gate.py"], 29),
+    ("devices.exposure_clock", "raise call kept return and", ["tests/devices/test_exposure_clock.py"], 13),
+    ("plans.top_up", "raise return and", ["tests/plans/test_top_up.py", "-k", "not pause"], 8),
+    ("devices.analyser_limits", "raise yield return and", ["tests/devices/test_analyser_limits.py"], 19),
+    ("plans.sub_frames", "return", ["tests/plans/test_sub_frames.py", "-k", "not interrupted"], 4),
+    ("devices.analyser_pvs", "raise", ["tests/devices/test_analyser_pvs.py"], 2),
 )
-def test_every_guard_that_is_taken_out_is_missed_by_a_test(module, kinds, tests, guards):
+
+
+def mutate(module, kinds, tests):
     path = ROOT / (module.replace(".", "/") + ".py")
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", SCRIPT, f"microarpes.{module}", str(path), kinds, *tests],
         cwd=ROOT,
         capture_output=True,
@@ -120,6 +121,18 @@ def test_every_guard_that_is_taken_out_is_missed_by_a_test(module, kinds, tests,
         timeout=280,
         check=False,
     )
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """Two at a time, for a mutant that hangs is found by waiting."""
+    with ThreadPoolExecutor(2) as pool:
+        yield {module: pool.submit(mutate, module, kinds, tests) for module, kinds, tests, _ in MODULES}
+
+
+@pytest.mark.parametrize(("module", "guards"), [(module, guards) for module, _, _, guards in MODULES])
+def test_every_guard_that_is_taken_out_is_missed_by_a_test(processes, module, guards):
+    done = processes[module].result()
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.splitlines()[-1])
     assert [guard for guard, test in found if test is None] == []
