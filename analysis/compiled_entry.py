@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from microarpes.analysis.compiled_ascent import Rules, Work, make_work
 from microarpes.analysis.compiled_fit import (
     N_VARIANT,
     NO_GAP,
@@ -19,7 +18,8 @@ from microarpes.analysis.compiled_fit import (
 )
 from microarpes.analysis.compiled_model import predict_counts, unpack
 from microarpes.analysis.compiled_start import rank, unpack_starts
-from microarpes.analysis.compiled_verdict import is_data, noise_of, refuse
+from microarpes.analysis.compiled_step import Rules, Work, make_work
+from microarpes.analysis.compiled_verdict import is_data, refuse
 from microarpes.analysis.engine import Ints, compiled, entry, fingerprint
 from microarpes.analysis.line_shape import Array
 from microarpes.analysis.results import Status
@@ -64,13 +64,14 @@ def read_numbers(values: Array) -> Numbers:
 @compiled
 def judge(counts: Array, electrons: Array, contrast: float, axes: Array, regions: Ints, numbers: Numbers) -> int:
     """Verdict on the counts of a pixel before any fit, and the photoelectrons; OK where none is needed."""
-    saturated = False
+    saturated, per_unit = False, 1.0 / numbers.gain
     for w in range(counts.shape[0]):
-        if not is_data(counts[w]):
+        source, converted = counts[w], electrons[w]
+        if not is_data(source):
             return BAD_INPUT
-        for i in range(counts.shape[1]):
-            electrons[w, i] = counts[w, i] / numbers.gain
-            saturated |= counts[w, i] >= numbers.saturation
+        for i in range(source.size):
+            converted[i] = source[i] * per_unit
+            saturated |= source[i] >= numbers.saturation
     if saturated:
         return SATURATED
     for w in range(counts.shape[0]):
@@ -172,12 +173,14 @@ def _make_entry(source: int) -> Any:
         common, own = np.empty((n_window, 3)), np.empty((n_window, n_start))
         score, choice = np.empty(n_start), np.empty(3, dtype=np.int64)
         for i in range(first, n):
+            out[i, :] = np.nan
             status[i] = judge(counts[i], electrons, contrast[i], axes, regions, numbers)
+            if status[i] == OK:
+                total = bin_counts(electrons, table[WIDEST_ROW], binned)
+                if total < LOW_COUNTS:
+                    status[i] = EMPTY if total <= 0.0 else FEW
             if status[i] != OK:
-                continue
-            total = bin_counts(electrons, table[WIDEST_ROW], binned)
-            if total < LOW_COUNTS:
-                status[i] = EMPTY if total <= 0.0 else FEW
+                model_counts[i] = np.nan
                 continue
             rank(bank, binned, common, own, score, choice)
             gap = choice[0] // (n_start // n_gap)
@@ -185,10 +188,9 @@ def _make_entry(source: int) -> Any:
             if table[row, 0] < 0:
                 return i, gap
             bin_counts(electrons, table[row], binned)
-            noise = noise_of(electrons, regions[:, 0], regions[:, 1])
             verdict = fit_pixel(
                 store, table, row, bank, common, own, choice, bank.lower[gap] / bank.lower[n_gap], rules, free,
-                numbers.gamma0, numbers.errors[0], noise, binned, moments, work, best, null, other,
+                numbers.gamma0, numbers.errors[0], electrons, regions, binned, moments, work, best, null, other,
             )  # fmt: skip
             status[i] = verdict.status
             limit, shift = np.nan, np.nan

@@ -6,10 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from microarpes.analysis.compiled_ascent import Rules, Work, climb, covariance, keep, without_bounds
-from microarpes.analysis.compiled_model import N_COLUMN, N_LOCAL, Model, predict_counts, unpack
+from microarpes.analysis.compiled_ascent import climb, covariance, keep, without_bounds
+from microarpes.analysis.compiled_log import logarithms
+from microarpes.analysis.compiled_model import N_LOCAL, Model, predict_counts, unpack
 from microarpes.analysis.compiled_start import Starts, make_start
-from microarpes.analysis.engine import Ints, compiled
+from microarpes.analysis.compiled_step import Rules, Work
+from microarpes.analysis.compiled_verdict import noise_of
+from microarpes.analysis.engine import Flags, Ints, compiled
 from microarpes.analysis.fit_core import (
     EF_DOUBTS,
     GAP_EVIDENCE,
@@ -30,6 +33,8 @@ __all__ = ["N_VARIANT", "Point", "Verdict", "fit_pixel", "make_point", "systemat
 
 #: Problems of one window: as calibrated; E_F off by each of `EF_DOUBTS`; E_F, resolution, temperature, eps_k probed.
 N_VARIANT = 1 + len(EF_DOUBTS) + 4
+#: Logarithm at which the table of the deviance's moments begins.
+FIRST_MOMENT = float(np.log(MOMENTS_FROM))
 OK, NO_GAP, BAD_FIT = int(Status.OK), int(Status.NO_GAP), int(Status.BAD_FIT)
 
 
@@ -57,20 +62,25 @@ class Verdict(NamedTuple):
 def make_point(n_window: int, n_bins: int) -> Point:
     """Allocate for the largest problem of a call."""
     p = 3 + 4 * n_window
+    vector = np.empty((4, max(p, 4)))
     return Point(
-        np.empty(p), np.empty(p), np.empty((p, p)), np.empty(2), np.empty((n_window, n_bins)),
-        np.empty((n_window, n_bins, N_COLUMN)), np.empty(4),
+        vector[0, :p], vector[1, :p], np.empty((p, p)), vector[2, :2], np.empty((n_window, n_bins)),
+        np.empty((n_window, N_LOCAL, n_bins)), vector[3, :4],
     )  # fmt: skip
 
 
 @compiled
-def goodness(expected: Array, n_bins: int, deviance: float, n_free: int, moments: Array) -> float:
+def goodness(expected: Array, n_bins: int, deviance: float, n_free: int, moments: Array, work: Work) -> float:
     """`fit_core.goodness` of one fit."""
-    mean, variance, last = 0.0, 0.0, moments.shape[1] - 1
+    mean, variance, last, spare = 0.0, 0.0, moments.shape[1] - 1, work.weight[0]
     for w in range(expected.shape[0]):
+        mu = expected[w]
         for b in range(n_bins):
-            at = (np.log(min(max(expected[w, b], MOMENTS_FROM), MOMENTS_TO)) - np.log(MOMENTS_FROM)) / MOMENT_STEP
-            i = min(int(at), last - 1)
+            spare[b] = min(max(mu[b], MOMENTS_FROM), MOMENTS_TO)
+        logarithms(spare, n_bins, work.bits, work.logs)
+        for b in range(n_bins):
+            at = (work.logs[b] - FIRST_MOMENT) / MOMENT_STEP
+            i = min(max(int(at), 0), last - 1)
             part = at - i
             mean += moments[0, i] + part * (moments[0, i + 1] - moments[0, i])
             variance += moments[1, i] + part * (moments[1, i + 1] - moments[1, i])
@@ -81,7 +91,7 @@ def goodness(expected: Array, n_bins: int, deviance: float, n_free: int, moments
 
 
 @compiled
-def ascend(model: Model, rules: Rules, counts: Array, free: Array, moments: Array, work: Work, point: Point) -> None:
+def ascend(model: Model, rules: Rules, counts: Array, free: Flags, moments: Array, work: Work, point: Point) -> None:
     """Climb from the point's theta and judge where it ends."""
     objective, deviance, converged = climb(
         model, rules, counts, point.theta, free, work, point.expected, point.jacobian
@@ -92,7 +102,7 @@ def ascend(model: Model, rules: Rules, counts: Array, free: Array, moments: Arra
     point.numbers[0] = objective
     point.numbers[1] = deviance
     point.numbers[2] = 1.0 if converged else 0.0
-    point.numbers[3] = goodness(point.expected, model.linear.shape[2], deviance, n_free, moments)
+    point.numbers[3] = goodness(point.expected, model.linear.shape[2], deviance, n_free, moments, work)
 
 
 @compiled
@@ -102,7 +112,7 @@ def prominence(model: Model, point: Point) -> float:
     for w in range(point.expected.shape[0]):
         highest, width = 0.0, 0.0
         for b in range(n_bins):
-            highest = max(highest, point.jacobian[w, b, 3])
+            highest = max(highest, point.jacobian[w, 3, b])
             width += model.linear[w, 2, b]
         peak += point.theta[3 + 4 * w] * highest
         background += point.theta[5 + 4 * w] * (width / n_bins)
@@ -122,8 +132,8 @@ def is_doubtful(point: Point, height: float) -> bool:
 
 @compiled
 def fit_pixel(store: Array, table: Ints, first: int, bank: Starts, common: Array, own: Array, choice: Ints,
-              depth: float, rules: Rules, free: Array, fixed_gamma0: float, ef_error: float, noise: float,
-              counts: Array, moments: Array, work: Work, best: Point, null: Point,
+              depth: float, rules: Rules, free: Flags, fixed_gamma0: float, ef_error: float, electrons: Array,
+              regions: Ints, counts: Array, moments: Array, work: Work, best: Point, null: Point,
               other: Point) -> Verdict:  # fmt: skip
     """Fit one pixel; `best` is left with the fit, `null` with the one without a gap where that was needed.
 
@@ -133,6 +143,8 @@ def fit_pixel(store: Array, table: Ints, first: int, bank: Starts, common: Array
         Problems; rows ``first ...`` of the table are those of this pixel's window.
     common, own, choice, depth
         Of the start bank.
+    electrons : ndarray, shape (n_window, n_energy)
+        For their noise, which is judged where there is doubt; `regions` says by which bins.
     counts : ndarray, shape (n_window, n_bins), photoelectrons
     """
     n_window = counts.shape[0]
@@ -144,7 +156,7 @@ def fit_pixel(store: Array, table: Ints, first: int, bank: Starts, common: Array
     ascend(model, rules, counts, free, moments, work, best)
     covariance(rules, best.theta, best.expected, best.jacobian, n_bins, free, work, best.stderr, best.inverse)
     height = prominence(model, best)
-    ratio, null_good = np.nan, False
+    ratio, null_good, noise = np.nan, False, 1.0
     if is_doubtful(best, height):
         for i in range(1, 3):
             start(bank, common, own, choice[i], depth, fixed_gamma0, other.theta)
@@ -155,6 +167,7 @@ def fit_pixel(store: Array, table: Ints, first: int, bank: Starts, common: Array
         height = prominence(model, best)
         least, good = without_gap(store, table, first, rules, free, ef_error, counts, moments, work, best, null, other)
         ratio, null_good = max(least - best.numbers[0], 0.0), good
+        noise = noise_of(electrons, regions[:, 0], regions[:, 1])
     theta = best.theta
     gap = not ratio < GAP_EVIDENCE * noise  # NaN: beyond doubt
     clear = theta[0] > GAP_SIGMAS * best.stderr[0] or ratio >= OVERWHELMING * GAP_EVIDENCE * noise
@@ -191,7 +204,7 @@ def replace(other: Point, best: Point, n_bins: int) -> None:
 
 
 @compiled
-def without_gap(store: Array, table: Ints, first: int, rules: Rules, free: Array, ef_error: float, counts: Array,
+def without_gap(store: Array, table: Ints, first: int, rules: Rules, free: Flags, ef_error: float, counts: Array,
                 moments: Array, work: Work, best: Point, null: Point, other: Point) -> tuple[float, bool]:  # fmt: skip
     """Fit without a gap, E_F as given and moved by its errors: least objective, and whether one describes the data."""
     without = free.copy()
@@ -228,20 +241,20 @@ def systematic(store: Array, table: Ints, first: int, eps_k: float, errors: Arra
             for b in range(model.linear.shape[2]):
                 change = (work.trial_expected[w, b] - best.expected[w, b]) / best.expected[w, b]
                 for i in range(N_LOCAL):
-                    shift += change * best.inverse[0, i if i < 3 else i + 4 * w] * best.jacobian[w, b, i]
+                    shift += change * best.inverse[0, i if i < 3 else i + 4 * w] * best.jacobian[w, i, b]
         square += (shift * (errors[e] / probes[e])) ** 2
     return float(np.sqrt(square))
 
 
 @compiled
-def profile(model: Model, rules: Rules, counts: Array, free: Array, delta: float, work: Work, point: Point) -> float:
+def profile(model: Model, rules: Rules, counts: Array, free: Flags, delta: float, work: Work, point: Point) -> float:
     """Objective with the gap held at `delta`, everything else at its best."""
     point.theta[0] = delta
     return climb(model, rules, counts, point.theta, free, work, point.expected, point.jacobian)[0]
 
 
 @compiled
-def upper_limit(model: Model, rules: Rules, counts: Array, free: Array, work: Work, best: Point,
+def upper_limit(model: Model, rules: Rules, counts: Array, free: Flags, work: Work, best: Point,
                 other: Point) -> float:  # fmt: skip
     """`upper_limit.upper_limits` of one pixel, meV."""
     held = free.copy()

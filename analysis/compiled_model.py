@@ -2,8 +2,7 @@
 
 On an even axis all bins see the same resolution function. The fine grid is stored by phase (point ``n_phase * b + k``
 of bin b), so that for a given tap the bins read contiguous memory; the four functions that are convolved (value and
-three derivatives) are interleaved, and taps are taken four at a time. So the plain loops below vectorise without leave
-to reorder sums.
+three derivatives) are interleaved, and taps are taken eight at a time. So the plain loops below vectorise.
 """
 
 from __future__ import annotations
@@ -12,13 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from microarpes.analysis.engine import Ints, compiled
+from microarpes.analysis.compiled_log import logarithms
+from microarpes.analysis.engine import Ints, compiled, summing
 from microarpes.analysis.line_shape import Array
 from microarpes.analysis.norman import TINY_RATE
 from microarpes.analysis.scoring import FLOOR
 
 __all__ = [
-    "N_COLUMN",
     "N_LOCAL",
     "Model",
     "deviance_of",
@@ -30,8 +29,6 @@ __all__ = [
 
 #: Parameters that one window's counts depend on: three of the shape, four of the window.
 N_LOCAL = 7
-#: Columns of a Jacobian: a bin's derivatives fill one line of the cache, the last is spare.
-N_COLUMN = 8
 
 
 class Model(NamedTuple):
@@ -42,7 +39,7 @@ class Model(NamedTuple):
     fine, fermi : ndarray, shape (n_window, n_phase * n_lattice)
         Fine grid (meV) and Fermi function on it.
     taps : ndarray, shape (n_phase, n_tap)
-        Resolution function over bins (meV); n_tap is a multiple of four.
+        Resolution function over bins (meV); n_tap is a multiple of eight.
     linear : ndarray, shape (n_window, 3, n_bins)
     n_lattice : int
         Fine points of one phase.
@@ -111,7 +108,7 @@ def norman_line(fine: Array, fermi: Array, delta: float, gamma1: float, gamma0: 
         out[i] = (gamma1 * (u * u) + g0 * q) * ((1.0 / np.pi) / (p * p + r * r)) * fermi[i]
 
 
-@compiled
+@summing
 def convolve_four(taps: Array, n_lattice: int, lines: Array, out: Array, n_bins: int) -> None:
     """Carry four interleaved functions on the fine grid to the bins."""
     n_phase, n_tap = taps.shape
@@ -119,49 +116,53 @@ def convolve_four(taps: Array, n_lattice: int, lines: Array, out: Array, n_bins:
     for b in range(n):
         out[b] = 0.0
     for phase in range(n_phase):
-        for k in range(0, n_tap, 4):
+        for k in range(0, n_tap, 8):
             at = (phase * n_lattice + k) * 4
-            a = lines[at : at + n + 12]
-            t0, t1, t2, t3 = taps[phase, k], taps[phase, k + 1], taps[phase, k + 2], taps[phase, k + 3]
+            a, t = lines[at : at + n + 28], taps[phase, k : k + 8]
+            t0, t1, t2, t3, t4, t5, t6, t7 = t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7]
             for b in range(n):
-                out[b] += (t0 * a[b] + t1 * a[b + 4]) + (t2 * a[b + 8] + t3 * a[b + 12])
+                near = (t0 * a[b] + t1 * a[b + 4]) + (t2 * a[b + 8] + t3 * a[b + 12])
+                out[b] += near + ((t4 * a[b + 16] + t5 * a[b + 20]) + (t6 * a[b + 24] + t7 * a[b + 28]))
 
 
-@compiled
+@summing
 def convolve_one(taps: Array, n_lattice: int, line: Array, out: Array, n_bins: int) -> None:
     """Carry one function on the fine grid to the bins."""
     n_phase, n_tap = taps.shape
     for b in range(n_bins):
         out[b] = 0.0
     for phase in range(n_phase):
-        for k in range(0, n_tap, 4):
+        for k in range(0, n_tap, 8):
             at = phase * n_lattice + k
-            a = line[at : at + n_bins + 3]
-            t0, t1, t2, t3 = taps[phase, k], taps[phase, k + 1], taps[phase, k + 2], taps[phase, k + 3]
+            a, t = line[at : at + n_bins + 7], taps[phase, k : k + 8]
+            t0, t1, t2, t3, t4, t5, t6, t7 = t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7]
             for b in range(n_bins):
-                out[b] += (t0 * a[b] + t1 * a[b + 1]) + (t2 * a[b + 2] + t3 * a[b + 3])
+                near = (t0 * a[b] + t1 * a[b + 1]) + (t2 * a[b + 2] + t3 * a[b + 3])
+                out[b] += near + ((t4 * a[b + 4] + t5 * a[b + 5]) + (t6 * a[b + 6] + t7 * a[b + 7]))
 
 
 @compiled
 def predict(model: Model, theta: Array, eps_k: float, lines: Array, binned: Array, expected: Array,
             jacobian: Array) -> None:  # fmt: skip
-    """Compute expected counts (n_window, n_bins) and derivatives (n_window, n_bins, 8), as `scoring.predict`."""
+    """Compute expected counts (n_window, n_bins) and derivatives (n_window, 7, n_bins), as `scoring.predict`."""
     n_bins = model.linear.shape[2]
     for w in range(model.fine.shape[0]):
         amplitude, deep, at_ef, dark = theta[3 + 4 * w], theta[4 + 4 * w], theta[5 + 4 * w], theta[6 + 4 * w]
         norman_lines(model.fine[w], model.fermi[w], theta[0], theta[1], theta[2], eps_k, lines)
         convolve_four(model.taps, model.n_lattice, lines, binned, n_bins)
-        by_bin, linear, mu = jacobian[w], model.linear[w], expected[w]
+        linear, mu, rows = model.linear[w], expected[w], jacobian[w]
+        f0, f1, f2 = linear[0], linear[1], linear[2]
+        r0, r1, r2, r3, r4, r5, r6 = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6]
         for b in range(n_bins):
-            value, f0, f1, f2 = binned[4 * b], linear[0, b], linear[1, b], linear[2, b]
-            by_bin[b, 0] = amplitude * binned[4 * b + 1]
-            by_bin[b, 1] = amplitude * binned[4 * b + 2]
-            by_bin[b, 2] = amplitude * binned[4 * b + 3]
-            by_bin[b, 3] = value
-            by_bin[b, 4] = f0
-            by_bin[b, 5] = f1
-            by_bin[b, 6] = f2
-            mu[b] = max(amplitude * value + (deep * f0 + at_ef * f1 + dark * f2), FLOOR)
+            value = binned[4 * b]
+            r0[b] = amplitude * binned[4 * b + 1]
+            r1[b] = amplitude * binned[4 * b + 2]
+            r2[b] = amplitude * binned[4 * b + 3]
+            r3[b] = value
+            r4[b] = f0[b]
+            r5[b] = f1[b]
+            r6[b] = f2[b]
+            mu[b] = max(amplitude * value + (deep * f0[b] + at_ef * f1[b] + dark * f2[b]), FLOOR)
 
 
 @compiled
@@ -178,13 +179,22 @@ def predict_counts(model: Model, theta: Array, eps_k: float, line: Array, expect
 
 
 @compiled
-def deviance_of(counts: Array, expected: Array, n_bins: int) -> float:
-    """Poisson deviance, as `poisson.deviance`."""
+def deviance_of(counts: Array, expected: Array, n_bins: int, ratio: Array, logs: Array, bits: Ints) -> float:
+    """Poisson deviance, as `poisson.deviance`; leaves counts over expected in `ratio`, shape (n_window, n_bins)."""
     total = 0.0
     for w in range(expected.shape[0]):
+        y, mu, part = counts[w], expected[w], ratio[w]
         for b in range(n_bins):
-            y, mu = counts[w, b], expected[w, b]
-            total += mu - y
-            if y > 0.0:
-                total += y * np.log(y / mu)
+            part[b] = y[b] / mu[b]
+        logarithms(part, n_bins, bits, logs)
+        total += deviance_terms(y, mu, logs, n_bins)
     return max(2.0 * total, 0.0)
+
+
+@summing
+def deviance_terms(counts: Array, expected: Array, logs: Array, n_bins: int) -> float:
+    """Sum half the deviance of one window."""
+    total = 0.0
+    for b in range(n_bins):
+        total += (expected[b] - counts[b]) + counts[b] * logs[b]
+    return total

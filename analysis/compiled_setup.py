@@ -61,7 +61,7 @@ def pack(problem: Problem, instrument: Instrument) -> tuple[Array, list[int]]:
     n_phase, column = round(float(centre[1] - centre[0])), pair[:, 0]
     seen = np.flatnonzero(column > NEGLIGIBLE * column.max())
     low, n_tap = int(seen[0]), int(seen[-1]) + 1 - int(seen[0])
-    per_phase = 4 * -(-n_tap // (4 * n_phase))
+    per_phase = 8 * -(-n_tap // (8 * n_phase))
     taps = np.zeros(n_phase * per_phase)
     taps[:n_tap] = column[low : low + n_tap]
     n_lattice = n_bins + per_phase
@@ -116,8 +116,8 @@ class CompiledFits:
         model_counts : ndarray, shape (n, n_window, n_energy), detector units
         """
         n = counts.shape[0]
-        out, status = np.full((n, len(FLOAT_FIELDS)), np.nan), np.empty(n, dtype=np.int64)
-        model_counts = np.full(counts.shape, np.nan)
+        out, status = np.empty((n, len(FLOAT_FIELDS))), np.empty(n, dtype=np.int64)
+        model_counts = np.empty(counts.shape)
         at = 0
         while at < n:
             at, gap = fit_pixels(

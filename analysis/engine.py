@@ -21,11 +21,22 @@ try:
 except ImportError:  # numpy serves, more slowly
     numba = None
 
-__all__ = ["COMPILED_ENGINE", "NUMPY_ENGINE", "Ints", "compiled", "engine_name", "entry", "fingerprint"]
+__all__ = [
+    "COMPILED_ENGINE",
+    "NUMPY_ENGINE",
+    "Flags",
+    "Ints",
+    "compiled",
+    "engine_name",
+    "entry",
+    "fingerprint",
+    "summing",
+]
 
 #: Engines, and the version of their arithmetic.
 COMPILED_ENGINE, NUMPY_ENGINE = "numba-1", "numpy-1"
 
+Flags = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 F = TypeVar("F", bound=Callable[..., Any])
 log = logging.getLogger(__name__)
@@ -54,6 +65,14 @@ def compiled(function: F) -> F:
     if numba is None:
         return function
     made: F = numba.njit(nogil=True, error_model="numpy")(function)
+    return made
+
+
+def summing(function: F) -> F:
+    """Compile a function whose sums may be taken in an order of the compiler's choice, the same at every call."""
+    if numba is None:
+        return function
+    made: F = numba.njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})(function)
     return made
 
 

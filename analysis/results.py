@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +36,7 @@ class Status(IntEnum):
 STATUS_NAMES: tuple[str, ...] = tuple(status.label for status in Status)
 
 
-@dataclass(frozen=True)
-class GapFit:
+class GapFit(NamedTuple):
     """The fit of one EDC; energies in meV.
 
     `delta`, `gamma1`, `gamma0` and their errors are NaN unless `status` is ``ok``; `upper_limit` (95 %) is NaN unless
@@ -80,7 +80,7 @@ class GapFit:
     model_counts: Array
 
 
-FLOAT_FIELDS: tuple[str, ...] = tuple(f.name for f in fields(GapFit) if f.name not in ("status", "model_counts"))
+FLOAT_FIELDS: tuple[str, ...] = tuple(name for name in GapFit._fields if name not in ("status", "model_counts"))
 
 
 @dataclass(frozen=True)
