@@ -29,6 +29,8 @@ class Calibration:
         Sample temperature and its error.
     gain : float
         Detector units per photoelectron.
+    flat_field : tuple of tuple of float, or None
+        Factor of each energy channel of each window; see `microarpes.analysis.flat_field`.
     """
 
     time: float
@@ -39,6 +41,7 @@ class Calibration:
     temperature: float
     temperature_error: float
     gain: float
+    flat_field: tuple[tuple[float, ...], ...] | None = None
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any], n_window: int) -> Calibration:
@@ -69,6 +72,7 @@ class Calibration:
             temperature=check_number("temperature", record["temperature"], "K", 0.5, 1000.0),
             temperature_error=check_number("temperature_error", record.get("temperature_error", 0.0), "K", 0.0, 1000.0),
             gain=check_number("gain", record.get("gain", 1.0), "detector units", 0.0, 1e9, open_low=True),
+            flat_field=_flat_field(record.get("flat_field"), n_window),
         )
 
 
@@ -78,3 +82,15 @@ def _per_window(name: str, values: Any, n_window: int, limit: float) -> tuple[fl
     if array.shape != (n_window,):
         raise ValueError(f"{name} has shape {array.shape}; the run has {n_window} windows and needs one value each, eV")
     return tuple(check_number(f"{name}[{i}]", value, "eV", 0.0, limit) for i, value in enumerate(array))
+
+
+def _flat_field(values: Any, n_window: int) -> tuple[tuple[float, ...], ...] | None:
+    """One row of factors per window; a fitter checks them against its axis."""
+    if values is None:
+        return None
+    factors = np.asarray(values, dtype=np.float64)
+    if factors.ndim != 2 or len(factors) != n_window:
+        raise ValueError(
+            f"flat_field has shape {factors.shape}; the run has {n_window} windows and needs a row for each"
+        )
+    return tuple(tuple(row) for row in factors.tolist())

@@ -49,7 +49,9 @@ def axis_has_edge(energy: Array, instrument: Instrument) -> bool:
     return bool(energy[0] <= -5.0 * reach and energy[-1] >= 1.5 * reach)
 
 
-def refuse_edge(energy: Array, counts: Array, instrument: Instrument) -> NDArray[np.bool_]:
+def refuse_edge(
+    energy: Array, counts: Array, instrument: Instrument, flat_field: Array | None = None
+) -> NDArray[np.bool_]:
     """Find the spectra that have no Fermi edge at zero.
 
     Parameters
@@ -59,28 +61,36 @@ def refuse_edge(energy: Array, counts: Array, instrument: Instrument) -> NDArray
     counts : ndarray, shape (n, n_energy), photoelectrons
         Finite and not negative.
     instrument : Instrument
+    flat_field : ndarray, shape (n_energy,), optional
+        What each channel counts of what it is given: means are over that, and dead channels are left out.
 
     Returns
     -------
     ndarray of bool, shape (n,)
     """
-    if not axis_has_edge(energy, instrument):
+    seen = np.ones(energy.size) if flat_field is None else flat_field
+    if flat_field is not None:
+        live = flat_field > 0.0
+        energy, counts, seen = energy[live], np.ascontiguousarray(counts[:, live]), flat_field[live]
+    if energy.size < 2 or not axis_has_edge(energy, instrument):
         return np.ones(counts.shape[0], dtype=np.bool_)
     reach = max(instrument.resolution, 4.0 * instrument.thermal)
     above, below = _above(energy, reach), _below(energy, reach)
-    step = _exceeds(counts, above, below, MAX_ABOVE_OVER_BELOW)
+    if not below.any():
+        return np.ones(counts.shape[0], dtype=np.bool_)
+    step = _exceeds(counts, seen, above, below, MAX_ABOVE_OVER_BELOW)
     for block in _blocks(energy, above, max(5.0 * reach, 60.0) - 1.5 * reach):
-        step |= _exceeds(counts, block, below, MAX_ABOVE_OVER_BELOW)
+        step |= _exceeds(counts, seen, block, below, MAX_ABOVE_OVER_BELOW)
         further = energy > energy[block][-1]
         if further.any():
-            lit = _exceeds(counts, block, below, MAX_DARK_OVER_BELOW)
-            step |= lit & _exceeds(counts, block, further, MAX_FALL_IN_THE_DARK)
+            lit = _exceeds(counts, seen, block, below, MAX_DARK_OVER_BELOW)
+            step |= lit & _exceeds(counts, seen, block, further, MAX_FALL_IN_THE_DARK)
     near = (energy >= -70.0) & (energy <= -10.0)
     deep = (energy >= -200.0) & (energy <= -100.0)
     fade = np.zeros_like(step)
     if near.any() and deep.any():
-        fade = _exceeds(counts, deep, near, 1.0 / MIN_NEAR_OVER_DEEP)
-    return step | fade | _rim_near_edge(energy, counts, reach)
+        fade = _exceeds(counts, seen, deep, near, 1.0 / MIN_NEAR_OVER_DEEP)
+    return step | fade | _rim_near_edge(energy, counts, seen, reach)
 
 
 def edge_regions(energy: Array, instrument: Instrument) -> list[int]:
@@ -116,14 +126,14 @@ def _span(region: NDArray[np.bool_]) -> list[int]:
 
 
 def _exceeds(
-    counts: Array, region: NDArray[np.bool_], reference: NDArray[np.bool_], factor: float
+    counts: Array, seen: Array, region: NDArray[np.bool_], reference: NDArray[np.bool_], factor: float
 ) -> NDArray[np.bool_]:
     """Where the mean of `region` is more than `factor` times that of `reference`, beyond counting noise."""
-    n_region, n_reference = int(region.sum()), int(reference.sum())
+    n_region, n_reference = float(seen[region].sum()), float(seen[reference].sum())
     weight = factor * n_region / n_reference
     region_sum = np.ascontiguousarray(counts[:, region]).sum(axis=1)
     referred = np.ascontiguousarray(counts[:, reference])
-    reference_sum, median = referred.sum(axis=1), np.median(referred, axis=1)
+    reference_sum, median = referred.sum(axis=1), np.median(referred / seen[reference], axis=1)
     # a single spike of the detector must not stand for the intensity below E_F
     reference_sum = np.where(median >= 5.0, np.minimum(reference_sum, 1.5 * n_reference * median), reference_sum)
     excess = region_sum - weight * reference_sum
@@ -139,13 +149,14 @@ def _blocks(energy: Array, region: NDArray[np.bool_], width: float) -> list[NDAr
     return [block for block in blocks if block.any()]
 
 
-def _rim_near_edge(energy: Array, counts: Array, reach: float) -> NDArray[np.bool_]:
+def _rim_near_edge(energy: Array, counts: Array, seen: Array, reach: float) -> NDArray[np.bool_]:
     """Where the illuminated field, seen to begin inside the axis, ends (by symmetry) before E_F is out of its reach."""
     n = energy.size
     block = max(3, n // 100)
     # exact zeros at the ends are fill of the slit-curvature correction, not the rim of the detector
     total = np.add.accumulate(counts, axis=1)
-    smooth = (total[:, block:] - total[:, :-block]) / block
+    seen_so_far = np.add.accumulate(seen)
+    smooth = (total[:, block:] - total[:, :-block]) / (seen_so_far[block:] - seen_so_far[:-block])
     bright = np.quantile(smooth, 0.9, axis=1)
     lit = smooth > DARK_SHARE * bright[:, None]
     first = lit.argmax(axis=1) + block // 2 + 1

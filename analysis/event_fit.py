@@ -13,6 +13,7 @@ from microarpes.analysis.calibration import Calibration
 from microarpes.analysis.fitter import GapFitter, choose_engine
 from microarpes.analysis.gap_map import FITTED, POSITIONS
 from microarpes.analysis.line_shape import Array
+from microarpes.analysis.linear_range import LinearRange
 from microarpes.analysis.results import GapFit, Status
 from microarpes.analysis.units import energy_from_kinetic, mev_from_ev
 
@@ -32,11 +33,14 @@ class RunLayout:
         (ny, nx).
     windows : tuple of str
     energy_axis : ndarray, shape (n_energy,), eV kinetic
+    linear_range : LinearRange or None
+        Rates at which the detector is linear, where the run declares them.
     """
 
     shape: tuple[int, int]
     windows: tuple[str, ...]
     energy_axis: Array
+    linear_range: LinearRange | None = None
 
     @classmethod
     def from_start(cls, doc: Mapping[str, Any]) -> RunLayout:
@@ -49,7 +53,7 @@ class RunLayout:
             raise ValueError(
                 f"shape {shape}, {len(windows)} windows and energy_axis of shape {axis.shape} make no raster"
             )
-        return cls(shape, windows, axis)
+        return cls(shape, windows, axis, LinearRange.from_start(doc))
 
 
 class EventFitter:
@@ -66,9 +70,10 @@ class EventFitter:
         self.gamma0 = gamma0
         self._fitters: OrderedDict[tuple[Any, ...], GapFitter] = OrderedDict()
 
-    def engine(self, layout: RunLayout) -> str:
-        """Name the engine that fits the EDCs of a run; equal engines give equal bits."""
-        return choose_engine(None, self.model, layout.energy_axis)
+    def engine(self, layout: RunLayout, calibration: Calibration | None) -> str:
+        """Name the engine that fits the EDCs of a run begun with a record; equal engines give equal bits."""
+        plain = calibration is None or calibration.flat_field is None
+        return choose_engine(None, self.model, layout.energy_axis, plain=plain)
 
     def fit(self, layout: RunLayout, calibration: Calibration | None, data: Mapping[str, Any]) -> dict[str, Any]:
         """Fit one event.
@@ -94,13 +99,17 @@ class EventFitter:
         contrast = record["angular_contrast"]
         if calibration is None or pixel < 0:
             edc = None
+        verdict = Status.BAD_INPUT
+        if edc is not None and calibration is not None and layout.linear_range is not None:
+            if layout.linear_range.exceeded(edc, _number(data.get("live_time")), calibration.gain):
+                edc, verdict = None, Status.SATURATED
         windows = [self._one(layout, calibration, i, edc, contrast) for i in range(n_window)]
         joint = self._joint(layout, calibration, edc, contrast)
         for name in FITTED:
             record[name] = [_value(fit, name) for fit in windows]
             record[f"joint_{name}"] = _value(joint, name)
-        record["status"] = [_status(fit) for fit in windows]
-        record["joint_status"] = _status(joint)
+        record["status"] = [verdict.label if fit is None else fit.status for fit in windows]
+        record["joint_status"] = verdict.label if joint is None else joint.status
         return record
 
     def _one(
@@ -140,6 +149,7 @@ class EventFitter:
                 gamma0=self.gamma0,
                 resolution_error=float(mev_from_ev(calibration.resolution_error)),
                 temperature_error=calibration.temperature_error,
+                flat_field=_factors(calibration, windows),
             )
         except ValueError:
             return None  # an axis that is no axis: bad-input, for every event
@@ -177,5 +187,9 @@ def _value(fit: GapFit | None, name: str) -> float:
     return float("nan") if fit is None else float(getattr(fit, name))
 
 
-def _status(fit: GapFit | None) -> str:
-    return Status.BAD_INPUT.label if fit is None else fit.status
+def _factors(calibration: Calibration, windows: tuple[int, ...]) -> Array | None:
+    """Flat field of some windows; of a single one, of the shape of its axis."""
+    if calibration.flat_field is None:
+        return None
+    factors = np.array([calibration.flat_field[i] for i in windows])
+    return factors if len(windows) > 1 else factors[0]

@@ -76,13 +76,13 @@ class Fitted:
     null_good: NDArray[np.bool_]
 
 
-def goodness(solution: Solution, n_free: int) -> Array:
+def goodness(solution: Solution, n_free: int, n_dead: int = 0) -> Array:
     """Deviance above its expectation under the fitted model, in standard deviations; shape (n,).
 
     The skew of the distribution is taken out by the cube root (Wilson and Hilferty, DOI 10.1073/pnas.17.12.684).
     """
     mean, variance = deviance_moments(solution.expected)
-    n_bins = solution.expected.shape[1]
+    n_bins = solution.expected.shape[1] - n_dead
     mean = mean * max(n_bins - n_free, 1) / n_bins  # every free parameter takes its share
     spread = variance / (9.0 * mean**2)
     return np.asarray(((solution.deviance / mean) ** (1.0 / 3.0) - (1.0 - spread)) / np.sqrt(spread))
@@ -101,7 +101,8 @@ def fit_counts(windows: FitWindows, counts: Array, gamma0: float | None, ef_erro
         Error of E_F: a gapless spectrum with its edge moved that far may not pass for a gap.
     """
     n, p = counts.shape[0], windows.widest.problem.n_parameters
-    noise = overdispersion(windows.energy, counts, windows.instrument.resolution, -windows.widest.lower)
+    deepest, resolution = -windows.widest.lower, windows.instrument.resolution
+    noise = overdispersion(windows.energy, counts, resolution, deepest, windows.flat_field)
     out = Fitted(
         theta=np.full((n, p), np.nan),
         stderr=np.full((n, p), np.nan),
@@ -168,7 +169,8 @@ def _fit_group(
     solution = maximise(problem, flat, starts[0], free)
     inverse = covariance(problem, solution, free)
     stderr = standard_errors(problem, solution, free, inverse)
-    excess = goodness(solution, n_free)
+    n_dead = problem.n_dead
+    excess = goodness(solution, n_free, n_dead)
     doubtful = (
         _doubtful(solution, stderr, _prominence(problem, solution), problem.n_window)
         | (excess > GOODNESS_LIMIT)
@@ -178,14 +180,15 @@ def _fit_group(
     if again.size:
         _second_thoughts(problem, flat, starts[1:], free, solution, again)
         part = _part(solution, again)
-        inverse[again], excess[again] = covariance(problem, part, free), goodness(part, n_free)
+        inverse[again], excess[again] = covariance(problem, part, free), goodness(part, n_free, n_dead)
         stderr[again] = standard_errors(problem, part, free, inverse[again])
         gapless = [maximise(null, flat[again], _gapless(part.theta), _without_gap(free)) for null, _ in nulls]
         least = np.min([fit.objective + cost for fit, (_, cost) in zip(gapless, nulls, strict=True)], axis=0)
         # towards zero gap the information on it vanishes and the ascent may stop short: then the null is the better
         out.likelihood_ratio[rows[again]] = np.maximum(least - part.objective, 0.0)
         null_free = n_free - (2 if free[2] else 1)
-        out.null_good[rows[again]] = np.min([goodness(fit, null_free) for fit in gapless], axis=0) <= GOODNESS_LIMIT
+        null_excess = np.min([goodness(fit, null_free, n_dead) for fit in gapless], axis=0)
+        out.null_good[rows[again]] = null_excess <= GOODNESS_LIMIT
         out.null_theta[rows[again]], out.null_deviance[rows[again]] = gapless[0].theta, gapless[0].deviance
     ratio = out.likelihood_ratio[rows]
     upper = np.array(problem.shape.upper)
@@ -199,7 +202,7 @@ def _fit_group(
     out.theta[rows], out.stderr[rows] = solution.theta, stderr
     out.measured[rows] = without_bounds(problem, solution, flat, inverse, stderr, free)
     out.deviance[rows], out.excess[rows] = solution.deviance, excess
-    out.dof[rows] = flat.shape[1] - n_free
+    out.dof[rows] = flat.shape[1] - n_dead - n_free
     out.gap[rows] = gap
     out.good[rows] = np.where(gap, (excess <= GOODNESS_LIMIT) & solution.converged & inside, out.null_good[rows])
 

@@ -62,6 +62,8 @@ class FitWindows:
     gamma0_prior : float, meV
     terms : tuple of BackgroundTerm
         Background beyond the straight line.
+    flat_field : ndarray, shape (n_window, n_energy), or None
+        Factor of each channel.
     """
 
     energy: Array
@@ -70,11 +72,12 @@ class FitWindows:
     eps_k: float
     gamma0_prior: float
     terms: tuple[BackgroundTerm, ...] = ()
-    _problems: dict[float, WindowProblem] = field(default_factory=dict)
-    _perturbed: dict[tuple[float, ...], Problem] = field(default_factory=dict)
-    _widest: WindowProblem | None = None
-    _bank: Bank | None = None
-    _whole: Problem | None = None
+    flat_field: Array | None = None
+    _problems: dict[float, WindowProblem] = field(default_factory=dict, init=False)
+    _perturbed: dict[tuple[float, ...], Problem] = field(default_factory=dict, init=False)
+    _widest: WindowProblem | None = field(default=None, init=False)
+    _bank: Bank | None = field(default=None, init=False)
+    _whole: Problem | None = field(default=None, init=False)
 
     @property
     def upper(self) -> float:
@@ -98,7 +101,7 @@ class FitWindows:
         """The templates, computed at first use."""
         if self._bank is None:
             # starts are chosen with the straight line alone
-            plain = FitWindows(self.energy, self.instrument, self.shape, self.eps_k, self.gamma0_prior)
+            plain = replace(self, terms=())
             self._bank = make_bank((plain if self.terms else self).widest.problem)
         return self._bank
 
@@ -121,7 +124,7 @@ class FitWindows:
             resolution=self.instrument.resolution + resolution,
             temperature=self.instrument.temperature + temperature,
         )
-        changed = FitWindows(self.energy, instrument, self.shape, self.eps_k + eps_k, self.gamma0_prior, self.terms)
+        changed = replace(self, instrument=instrument, eps_k=self.eps_k + eps_k)
         self._perturbed[key] = changed._make(
             lower, [(w.first, w.bin_size, w.n_bins) for w in self.problem(lower).windows]
         ).problem
@@ -131,8 +134,8 @@ class FitWindows:
     def whole(self) -> Problem:
         """Every channel by itself, for the model on the input axis; backgrounds are per meV of -1 and at E_F."""
         if self._whole is None:
-            windows = [make_window(e, 0, 1, e.size, -1.0, self.instrument) for e in self.energy]
-            self._whole = self._collect(windows)
+            cuts = [(0, 1, axis.size) for axis in self.energy]
+            self._whole = self._make(-1.0, cuts).problem
         return self._whole
 
     def _cut(self, lower: float, bins_per_fwhm: float) -> list[tuple[int, int, int]]:
@@ -143,7 +146,11 @@ class FitWindows:
         return [(first + size * (n - n_bins), size, n_bins) for first, size, n in cuts]
 
     def _make(self, lower: float, cuts: list[tuple[int, int, int]]) -> WindowProblem:
-        windows = tuple(make_window(e, *cut, lower, self.instrument) for e, cut in zip(self.energy, cuts, strict=True))
+        flats = [None] * len(cuts) if self.flat_field is None else list(self.flat_field)
+        windows = tuple(
+            make_window(axis, *cut, lower, self.instrument, flat)
+            for axis, cut, flat in zip(self.energy, cuts, flats, strict=True)
+        )
         return WindowProblem(self._collect(list(windows)), windows, lower)
 
     def _collect(self, windows: list[Window]) -> Problem:

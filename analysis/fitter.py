@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeGuard
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from microarpes.analysis.background import BackgroundTerm, background_terms
 from microarpes.analysis.compiled_setup import COMPILED_FORMS, CompiledFits, is_even
-from microarpes.analysis.edge_test import axis_has_edge, refuse_edge
 from microarpes.analysis.engine import COMPILED_ENGINE, NUMPY_ENGINE, engine_name
 from microarpes.analysis.fit_core import GAMMA0_PRIOR, fit_counts
 from microarpes.analysis.fit_windows import FitWindows
+from microarpes.analysis.flat_field import check_flat_field, flat_field_on
 from microarpes.analysis.forward import Instrument
 from microarpes.analysis.likelihood import Likelihood
 from microarpes.analysis.line_shape import Array
@@ -21,7 +21,7 @@ from microarpes.analysis.models import has_parameter, line_shape, refuse_foreign
 from microarpes.analysis.report import report
 from microarpes.analysis.results import STATUS_NAMES, GapFit, GapFits, Status
 from microarpes.analysis.settings import FitSettings
-from microarpes.analysis.verdict import LOW_COUNTS, MOST_COUNTS, OFF_SAMPLE_CONTRAST, contrasts, read_counts, worst
+from microarpes.analysis.verdict import MOST_COUNTS, OFF_SAMPLE_CONTRAST, contrasts, judge_counts, read_counts, worst
 
 __all__ = ["GapFitter", "choose_engine"]
 
@@ -61,6 +61,8 @@ class GapFitter:
         ``"poisson"``, or ``"gaussian"`` for a detector with readout noise; see `microarpes.analysis.likelihood`.
     background : str or terms
         ``"linear"``, ``"hump"``, ``"step"``, ``"hump+step"``; see `microarpes.analysis.background`.
+    flat_field : array_like, shape (n_energy,) or (n_window, n_energy), optional
+        Factor of each channel, 0 for a dead one; see `microarpes.analysis.flat_field`. Fitted by numpy.
 
     Raises
     ------
@@ -88,6 +90,7 @@ class GapFitter:
         likelihood: str = "poisson",
         read_noise: float = 0.0,
         background: str | BackgroundTerm | Sequence[BackgroundTerm] = "linear",
+        flat_field: ArrayLike | None = None,
     ) -> None:
         shape = line_shape(model)
         refuse_foreign_arguments(shape, gamma0, eps_k, eps_k_error)
@@ -111,6 +114,9 @@ class GapFitter:
         self.background = background_terms(background)
         self.likelihood = Likelihood.checked(likelihood, gain, read_noise)
         self.energy: Array = self.settings.energy
+        self.flat_field = check_flat_field(flat_field, self.energy)
+        if self.flat_field is not None and self.likelihood.signed:
+            raise ValueError("flat_field with likelihood = 'gaussian' is not known: readout noise has no flat field")
         fixed = self.settings.gamma0
         self._shape = shape
         self._instrument = Instrument(
@@ -119,9 +125,8 @@ class GapFitter:
             gamma0_floor=shape.lower[2] if fixed is None else fixed,
         )
         self._prior = GAMMA0_PRIOR if fixed is None else np.inf
-        self.engine = choose_engine(
-            engine, model, self.energy, plain=not self.background and not self.likelihood.signed
-        )
+        plain = not self.background and not self.likelihood.signed and self.flat_field is None
+        self.engine = choose_engine(engine, model, self.energy, plain=plain)
         self._windows: dict[int, FitWindows] = {}
         self._compiled: dict[int, CompiledFits] = {}
 
@@ -211,8 +216,9 @@ class GapFitter:
     def _windows_on(self, axes: Array) -> FitWindows:
         """Fit windows for so many axes, made once."""
         if axes.shape[0] not in self._windows:
+            flat = flat_field_on(self.flat_field, axes.shape[0])
             self._windows[axes.shape[0]] = FitWindows(
-                axes, self._instrument, self._shape, self.settings.eps_k, self._prior, self.background
+                axes, self._instrument, self._shape, self.settings.eps_k, self._prior, self.background, flat
             )
         return self._windows[axes.shape[0]]
 
@@ -250,29 +256,21 @@ class GapFitter:
         missing = np.logical_not((counts >= self.likelihood.least) & (counts <= MOST_COUNTS)).any(axis=(1, 2))
         status = np.where(missing, int(Status.BAD_INPUT), int(Status.OK))
         counts = np.where(np.reshape(missing, (n, 1, 1)), 0.0, counts)
+        windows = self._windows_on(axes)
+        if windows.flat_field is not None:  # what a dead channel says is no count
+            counts = np.where(windows.flat_field > 0.0, counts, 0.0)
         if self.settings.saturation is not None:
             worst(status, np.asarray((counts >= self.settings.saturation).any(axis=(1, 2))), Status.SATURATED)
         electrons = self.likelihood.photoelectrons(counts)
-        self._judge_counts(np.maximum(counts / self.settings.gain, 0.0), contrast, axes, status)
+        plain = np.maximum(counts / self.settings.gain, 0.0)
+        judge_counts(windows, plain, contrast, self.settings.min_angular_contrast, status)
         fits = GapFits.unfitted(status, axes.shape[1:] if single else axes.shape)
         chosen = np.flatnonzero(status == Status.OK)
         if chosen.size:
-            windows = self._windows_on(axes)
             fitted = fit_counts(windows, electrons[chosen], self.settings.gamma0, self.settings.errors["ef"])
             report(fits, chosen, windows, fitted, electrons[chosen], self.settings)
             fits.model_counts[chosen] -= self.likelihood.offset * self.settings.gain
         return fits
-
-    def _judge_counts(self, electrons: Array, contrast: Array, axes: Array, status: NDArray[np.int_]) -> None:
-        """Verdicts from the counts: no-edge, off-sample, empty, low-counts."""
-        for i, axis in enumerate(axes):
-            worst(status, refuse_edge(axis, electrons[:, i], self._instrument), Status.NO_EDGE)
-        worst(status, np.asarray(contrast < self.settings.min_angular_contrast), Status.OFF_SAMPLE)
-        if not all(axis_has_edge(axis, self._instrument) for axis in axes):
-            return
-        in_window = self._windows_on(axes).widest.bin(electrons).sum(axis=(1, 2))
-        worst(status, np.asarray(in_window <= 0), Status.EMPTY)
-        worst(status, np.asarray(in_window < LOW_COUNTS), Status.LOW_COUNTS)
 
 
 def _rows(counts: ArrayLike, ndim: int, wanted: str) -> Array:

@@ -9,7 +9,8 @@ The model of an EDC, in counts per energy channel, is
 with :math:`s` the channel width, :math:`B` linear below E_F and written by its values at the lower end of the fit
 window and at E_F (both >= 0), :math:`G` a Gaussian of FWHM :math:`R`. The convolution is a trapezoid sum on a uniform
 fine grid, which converges spectrally for these analytic functions; the Fermi factor is part of the kernel, so that one
-matrix product carries the spectral function and its derivatives to the bins.
+matrix product carries the spectral function and its derivatives to the bins. So is the factor of the flat field, what a
+channel counts of what it is given: it multiplies the expectation and never divides counts.
 """
 
 from __future__ import annotations
@@ -124,7 +125,15 @@ def channel_kernel(energy: Array, instrument: Instrument) -> tuple[Array, Array,
     return fine, kernel * relative[None, :], relative
 
 
-def make_window(energy: Array, first: int, bin_size: int, n_bins: int, lower: float, instrument: Instrument) -> Window:
+def make_window(
+    energy: Array,
+    first: int,
+    bin_size: int,
+    n_bins: int,
+    lower: float,
+    instrument: Instrument,
+    flat_field: Array | None = None,
+) -> Window:
     """Set up the matrices of one fit window.
 
     Parameters
@@ -137,6 +146,8 @@ def make_window(energy: Array, first: int, bin_size: int, n_bins: int, lower: fl
         Energy (< 0) at which the first background parameter is the background.
     instrument : Instrument
         Resolution, temperature and Fermi energy.
+    flat_field : ndarray, shape (n_energy,), optional
+        Factor of each channel; 0 for one that counts nothing.
     """
     used = energy[first : first + bin_size * n_bins]
     mean_width = float(np.mean(np.diff(channel_edges(used)))) if used.size > 1 else 1.0
@@ -144,6 +155,9 @@ def make_window(energy: Array, first: int, bin_size: int, n_bins: int, lower: fl
     fine = at - instrument.ef_offset
     fermi = expit(-fine / instrument.thermal)
     kernel = kernel * fermi[:, None]
+    if flat_field is not None:
+        factor = flat_field[first : first + bin_size * n_bins]
+        kernel, relative = kernel * factor[None, :], relative * factor
     binned = kernel.reshape(fine.size, n_bins, bin_size).sum(axis=2)
     slope = fine / lower
     linear = np.stack([slope @ binned, (1.0 - slope) @ binned, relative.reshape(n_bins, bin_size).sum(axis=1)])

@@ -25,6 +25,8 @@ __all__ = ["CASES", "GAPS", "Bias", "Case", "Sample", "as_markdown", "bias_table
 
 #: True gaps of the table, meV.
 GAPS = (35.0, 20.0, 10.0)
+#: Channels of the table, meV.
+ENERGY = np.arange(-320.0, 80.0)
 #: Grid of the quadrature, meV, and how far it reaches beyond the axis.
 STEP, BEYOND = 0.2, 80.0
 
@@ -44,6 +46,8 @@ class Sample:
     ef, resolution, temperature, eps_k : float, meV, meV FWHM, K, meV
     eps_spread : float, meV
         The window's k spread: eps_k evenly between -eps_spread and +eps_spread.
+    mesh, mesh_period : float, shares and meV
+        Depth and period of an uneven flat field, see `mesh_factor`.
     """
 
     hump: float = 0.0
@@ -56,6 +60,8 @@ class Sample:
     temperature: float = 10.0
     eps_k: float = 0.0
     eps_spread: float = 0.0
+    mesh: float = 0.0
+    mesh_period: float = 45.0
 
     def expected(self, energy: Array, delta: float, peak: float = 1000.0) -> Array:
         """Expect so many counts per channel of 1 meV, shape (n_energy,)."""
@@ -72,7 +78,13 @@ class Sample:
             background = self.step * lost / lost.max() * cut
         sigma_hump = self.hump_width / FWHM_PER_SIGMA
         background = background + self.hump * np.exp(-0.5 * ((w + delta + self.hump_offset) / sigma_hump) ** 2) * cut
-        return np.asarray(peak * (blur @ (line / height + background) + self.dark))
+        counted = blur @ (line / height + background) + self.dark
+        return np.asarray(peak * counted * mesh_factor(energy, self.mesh, self.mesh_period))
+
+
+def mesh_factor(energy: Array, depth: float, period: float) -> Array:
+    """Return what channels count behind a mesh of that depth and period (meV), shape (n_energy,); most at E_F."""
+    return np.asarray(1.0 + depth * np.cos(2.0 * np.pi * energy / period))
 
 
 @dataclass(frozen=True)
@@ -112,6 +124,15 @@ CASES: tuple[Case, ...] = (
     Case("window spreads over +-5 meV", Sample(eps_spread=5.0)),
     Case("window spreads over +-10 meV", Sample(eps_spread=10.0)),
     Case("window spreads over +-20 meV", Sample(eps_spread=20.0)),
+    *(
+        Case(
+            f"flat field of +-{depth:.0%} every {period:g} meV".replace("%", " %"),
+            Sample(mesh=depth, mesh_period=period),
+            {},
+            {"flat_field": mesh_factor(ENERGY, depth, period)},
+        )
+        for depth, period in ((0.1, 9.0), (0.03, 45.0), (0.1, 45.0))
+    ),
 )
 
 
@@ -138,8 +159,7 @@ class Bias:
 
 def bias_table(cases: Sequence[Case] = CASES) -> list[Bias]:
     """Fit every case at every gap with the fitter as it is shipped; one row per case."""
-    energy = np.arange(-320.0, 80.0)
-    rows = []
+    energy, rows = ENERGY, []
     for case in cases:
         counts = np.stack([case.sample.expected(energy, delta) for delta in GAPS])
         fits = GapFitter(energy, **case.fit).fit_many(counts)

@@ -27,7 +27,9 @@ def noise_bins(axis: Array, resolution: float, depth: float) -> tuple[int, int]:
     return width, n_bins if n_bins >= FOURTH.size + ENOUGH else 0
 
 
-def overdispersion(energy: Array, counts: Array, resolution: float, depth: float) -> Array:
+def overdispersion(
+    energy: Array, counts: Array, resolution: float, depth: float, flat_field: Array | None = None
+) -> Array:
     """Ratio of the variance to the mean of counts in bins as wide as the resolution, at least 1.
 
     Parameters
@@ -38,6 +40,8 @@ def overdispersion(energy: Array, counts: Array, resolution: float, depth: float
         FWHM; narrower bins would miss noise that is correlated between channels.
     depth : float, meV
         Only what lies deeper below E_F is looked at, where there is any.
+    flat_field : ndarray, shape (n_window, n_energy), optional
+        Factor of each channel: bins are compared by what they would have counted at 1, each with its own noise.
 
     Returns
     -------
@@ -50,10 +54,15 @@ def overdispersion(energy: Array, counts: Array, resolution: float, depth: float
         if not n_bins:
             continue
         bins = counts[:, i, : n_bins * width].reshape(counts.shape[0], n_bins, width).sum(axis=2)
+        variance = bins
+        if flat_field is not None:
+            seen = flat_field[i, : n_bins * width].reshape(n_bins, width).mean(axis=1)
+            seen = np.where(seen > 0.0, seen, np.nan)  # a dead bin has nothing to say of noise
+            bins, variance = bins / seen, bins / seen**2
         difference, mean = np.zeros_like(bins[:, 4:]), np.zeros_like(bins[:, 4:])
         for k, factor in enumerate(FOURTH):
-            part = bins[:, k : n_bins - 4 + k]
-            difference, mean = difference + factor * part, mean + factor**2 * part
+            part = slice(k, n_bins - 4 + k)
+            difference, mean = difference + factor * bins[:, part], mean + factor**2 * variance[:, part]
         squares.append(np.where(mean > 0, difference**2 / np.maximum(mean, 1e-30), np.nan))
     if not squares:
         return np.ones(counts.shape[0])

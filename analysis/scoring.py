@@ -67,6 +67,11 @@ class Problem:
         return int(self.fine.shape[0])
 
     @property
+    def n_dead(self) -> int:
+        """Number of bins of all windows that count nothing, whatever the spectrum."""
+        return int((self.linear[:, 2] <= 0.0).sum())
+
+    @property
     def n_parameters(self) -> int:
         """Number of parameters of one fit."""
         return N_SHAPE + (N_LINEAR + len(self.terms)) * self.n_window

@@ -20,6 +20,7 @@ from scipy.optimize import minimize_scalar
 from microarpes.analysis.fit_core import SURE_DELTA, SURE_SIGMAS, fit_counts
 from microarpes.analysis.fit_windows import FitWindows
 from microarpes.analysis.fitter import GapFitter
+from microarpes.analysis.flat_field import flat_field_on
 from microarpes.analysis.forward import Instrument
 from microarpes.analysis.line_shape import Array
 from microarpes.analysis.models import has_parameter, line_shape
@@ -94,11 +95,14 @@ class _Profile:
 
     def __init__(self, fitter: GapFitter, counts: Array) -> None:
         settings = fitter.settings
+        flat = flat_field_on(fitter.flat_field, counts.shape[1])
+        counts = counts if flat is None else np.where(flat > 0.0, counts, 0.0)
         self.electrons = fitter.likelihood.photoelectrons(counts)
         axes = settings.energy if settings.energy.ndim == 2 else np.repeat(settings.energy[None], counts.shape[1], 0)
         # the finest grid for all values: none may seem better because of its grid
         instrument = Instrument(settings.resolution, settings.temperature, gamma0_floor=0.0)
-        self.windows = FitWindows(axes, instrument, line_shape(fitter.model), settings.eps_k, np.inf, fitter.background)
+        shape = line_shape(fitter.model)
+        self.windows = FitWindows(axes, instrument, shape, settings.eps_k, np.inf, fitter.background, flat)
         self.known: dict[float, float] = {}
 
     def __call__(self, gamma0: float) -> float:

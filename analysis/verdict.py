@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from microarpes.analysis.edge_test import axis_has_edge, refuse_edge
+from microarpes.analysis.fit_windows import FitWindows
 from microarpes.analysis.line_shape import Array
 from microarpes.analysis.results import Status
 
-__all__ = ["LOW_COUNTS", "OFF_SAMPLE_CONTRAST", "read_counts", "worst"]
+__all__ = ["LOW_COUNTS", "OFF_SAMPLE_CONTRAST", "judge_counts", "read_counts", "worst"]
 
 #: Photoelectrons in the bank's window below which no fit is tried: the gap's error would be about 5 meV at best.
 LOW_COUNTS = 100.0
@@ -43,3 +45,30 @@ def contrasts(angular_contrast: ArrayLike | None, n: int) -> Array:
     if angular_contrast is None:
         return np.full(n, np.nan)
     return np.array(np.broadcast_to(np.asarray(angular_contrast, dtype=np.float64), (n,)))
+
+
+def judge_counts(
+    windows: FitWindows, electrons: Array, contrast: Array, min_contrast: float, status: NDArray[np.intp]
+) -> None:
+    """Lower `status` by the verdicts from the counts: no-edge, off-sample, empty, low-counts.
+
+    Parameters
+    ----------
+    windows : FitWindows
+    electrons : ndarray, shape (n, n_window, n_energy), photoelectrons
+    contrast : ndarray, shape (n,)
+        Angular contrast, NaN where it is not known.
+    min_contrast : float
+        What has less is off-sample.
+    status : ndarray of int, shape (n,)
+        Changed in place.
+    """
+    flats = [None] * len(windows.energy) if windows.flat_field is None else list(windows.flat_field)
+    for i, (axis, flat) in enumerate(zip(windows.energy, flats, strict=True)):
+        worst(status, refuse_edge(axis, electrons[:, i], windows.instrument, flat), Status.NO_EDGE)
+    worst(status, np.asarray(contrast < min_contrast), Status.OFF_SAMPLE)
+    if not all(axis_has_edge(axis, windows.instrument) for axis in windows.energy):
+        return
+    in_window = windows.widest.bin(electrons).sum(axis=(1, 2))
+    worst(status, np.asarray(in_window <= 0), Status.EMPTY)
+    worst(status, np.asarray(in_window < LOW_COUNTS), Status.LOW_COUNTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from microarpes.beamline.config import Config, load_config
+from microarpes.beamline.detector import DetectorError, make_detector
 from microarpes.beamline.instrument import connect_end_station
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ def findings_of(config: Config, directory: Path) -> Iterator[str]:
         yield "beamline.hardware_interlock is empty; name what protects the detector when this program does not"
     if config.analyser.max_count_rate is None:
         yield "analyser.max_count_rate is not set: nothing stops an exposure that counts too fast but the interlock"
+    yield from _detector(config)
     try:
         station = connect_end_station(config)
     except ConnectionError as error:
@@ -69,6 +72,15 @@ def _disk(directory: Path) -> Iterator[str]:
         yield f"{existing} has {free / 2**30:.1f} GiB free; at least {MIN_FREE / 2**30:.0f} GiB are needed"
     if not os.access(existing, os.W_OK):
         yield f"{existing} cannot be written; choose another --directory"
+
+
+def _detector(config: Config) -> Iterator[str]:
+    try:
+        detector = make_detector(config.analyser.detector)
+    except DetectorError as error:
+        yield str(error)
+    else:
+        yield from detector.findings()
 
 
 def _axes(config: Config, station: EndStation) -> Iterator[str]:
@@ -98,13 +110,17 @@ def _analyser(config: Config, station: EndStation) -> Iterator[str]:
     except Exception as error:  # noqa: BLE001 - the driver's refusal is the finding
         yield f"region {config.region.name!r}: {error}"
         return
-    energy, _ = station.analyser.axes
+    energy, angle = station.analyser.axes
     edge = config.calibration.fermi_energy
     if not energy[0] <= edge <= energy[-1]:
         yield (
             f"calibration.fermi_energy = {edge:g} eV is outside the region's window "
             f"[{energy[0]:.3f}, {energy[-1]:.3f}] eV: no gap could be fitted"
         )
+    with contextlib.suppress(DetectorError):  # a finding already
+        flat_field = make_detector(config.analyser.detector).flat_field
+        if flat_field is not None and not config.region.swept:
+            yield from flat_field.refusals((len(angle), len(energy)))
 
 
 def _windows(config: Config, station: EndStation) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from microarpes.beamline.detector import DetectorSection
 from microarpes.devices.analyser_pvs import DRIVERS, AnalyserPVs
 from microarpes.devices.region import AngleWindow, Finite, Region, antinodal_pair
 from microarpes.plans.limits import GateLimits
@@ -84,6 +85,7 @@ class AnalyserSection(_Section):
     energy_ratio: dict[str, tuple[Positive, Positive]] = Field(default_factory=dict)
     count_rate_pv: Name = ""
     max_count_rate: Positive | None = None
+    detector: DetectorSection = DetectorSection()
 
     @model_validator(mode="after")
     def _a_limit_needs_a_rate(self) -> AnalyserSection:
@@ -191,6 +193,12 @@ class Config(_Section):
         return self
 
     @model_validator(mode="after")
+    def _a_gain_where_nothing_counts_pulses(self) -> Config:
+        if self.analyser.detector.counting == "adc" and "gain" not in self.calibration.model_fields_set:
+            raise ValueError('analyser.detector.counting = "adc" needs calibration.gain; see how-to/measure-the-gain')
+        return self
+
+    @model_validator(mode="after")
     def _beam_as_the_gate_needs_it(self) -> Config:
         if self.gate.beam_check == "gated" and self.beam.i0_prefix is None:
             raise ValueError('gate.beam_check = "gated" needs beam.i0_prefix; without a gated I0 choose "delayed"')
@@ -206,8 +214,8 @@ class Config(_Section):
         return parse_config(data, "the command line")
 
 
-def parse_config(data: dict[str, Any], origin: str) -> Config:
-    """Validate configuration data.
+def parse_config(data: dict[str, Any], origin: str, folder: Path | None = None) -> Config:
+    """Validate configuration data; files it names are relative to a folder, by default the working directory.
 
     Raises
     ------
@@ -215,7 +223,7 @@ def parse_config(data: dict[str, Any], origin: str) -> Config:
         Every problem on a line of its own, with the key it concerns.
     """
     try:
-        return Config.model_validate(data)
+        return Config.model_validate(data, context={"folder": folder})
     except ValidationError as error:
         raise ConfigError("\n".join(f"{origin}: {_explain(problem)}" for problem in error.errors())) from None
 
@@ -248,7 +256,7 @@ def load_config(path: Path) -> Config:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not TOML: {error}") from None
-    return parse_config(data, str(path))
+    return parse_config(data, str(path), Path(path).resolve().parent)
 
 
 def simulated_config() -> Config:

@@ -12,6 +12,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from microarpes.devices.flat_field import FlatFieldError, check_factors, read_dataset, window_factors
+from microarpes.devices.frame_file import FLAT_FIELD
 from microarpes.devices.region import AngleWindow
 from microarpes.devices.spectra import sum_windows
 
@@ -117,6 +119,11 @@ class MovedWindows:
     ----------
     without_frame : int
         Events whose frame is not in the file; they keep no EDC and so are ``bad-input``.
+
+    Raises
+    ------
+    WindowError
+        The frame file, or the flat field in it, cannot be read.
     """
 
     def __init__(self, windows: Sequence[AngleWindow], frames: Path) -> None:
@@ -131,6 +138,7 @@ class MovedWindows:
         self._times: list[float] = []
         self._shifts: list[NDArray[np.intp] | None] = []
         self._n_angle = 0
+        self._flat_field = _stored_flat_field(self._file, frames)
 
     def close(self) -> None:
         """Close the frame file."""
@@ -171,10 +179,25 @@ class MovedWindows:
                 values = np.asarray(record.get("row_shift", np.zeros(self._n_angle)), dtype=np.intp)
                 shift = values if values.shape == (self._n_angle,) else None
                 moved = {**record, **edges}
+            if record.get("flat_field") is not None:
+                moved = {**moved, "flat_field": self._factors(shift)}
         place = bisect.bisect_right(self._times, since)
         self._times.insert(place, since)
         self._shifts.insert(place, shift)
         return moved
+
+    def _factors(self, shift: NDArray[np.intp] | None) -> list[list[float]]:
+        """Flat field of the new windows, from the one that is kept beside the frames."""
+        if self._flat_field is None:
+            raise WindowError(
+                f"the run was taken with a flat field and its frame file holds no {FLAT_FIELD}: without it the windows "
+                "cannot be placed anew"
+            )
+        try:
+            factors: list[list[float]] = window_factors(self._flat_field, self._channels, shift).tolist()
+        except (FlatFieldError, IndexError) as error:
+            raise WindowError(f"the flat field does not fit the new windows: {error}") from None
+        return factors
 
     def _event(self, doc: Document) -> Document:
         edc = None
@@ -198,6 +221,16 @@ class MovedWindows:
             return None
         frame: NDArray[Any] = self._file[DATASET][row]
         return frame if frame.ndim == 2 and frame.shape[0] == self._n_angle else None
+
+
+def _stored_flat_field(file: Any, path: Path) -> NDArray[np.float64] | None:
+    """Read the flat field that a run's frame file holds; None where it holds none."""
+    if file.get(FLAT_FIELD, getlink=True) is None:
+        return None
+    try:
+        return check_factors(read_dataset(file, FLAT_FIELD), f"{FLAT_FIELD} of {path}")
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise WindowError(f"{path}: {error}") from None
 
 
 def _range(bounds: Mapping[str, int]) -> range:

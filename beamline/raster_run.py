@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from bluesky.utils import RunEngineInterrupted
 
 from microarpes.beamline.config import Config
+from microarpes.beamline.detector import make_detector
 from microarpes.beamline.engine import RunJournals, Watcher, make_engine
 from microarpes.beamline.followers import Followers
 from microarpes.beamline.instrument import sample_geometry
@@ -92,7 +93,13 @@ def configured_raster(
     """Return the plan of a raster with the region, windows, calibration and gate of a configuration.
 
     Frames go where the journals go, and no exposure begins while the journals cannot be written.
+
+    Raises
+    ------
+    microarpes.beamline.detector.DetectorError
+        What the configuration declares of the detector cannot be used.
     """
+    detector = make_detector(config.analyser.detector)
     return gap_raster(
         station,
         grid,
@@ -103,7 +110,8 @@ def configured_raster(
         limits=config.gate,
         storage_error=journals.error,
         beam_at=functools.partial(beam_at, config),
-        md={**start_metadata(config), **(md or {})},
+        flat_field=detector.flat_field,
+        md={"detector": detector.document(), **start_metadata(config), **(md or {})},
     )
 
 
@@ -157,9 +165,9 @@ def run_raster(
     display = ProgressDisplay(directory, stream)
     engine.subscribe(Watcher(followers))
     engine.subscribe(Watcher(display))
-    plan = configured_raster(config, station, grid, journals, md)
     started = time.monotonic()
     try:
+        plan = configured_raster(config, station, grid, journals, md)
         status = drive(engine, plan, question)
         elapsed = time.monotonic() - started
         problems = followers.wait(follower_timeout)

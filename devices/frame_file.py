@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 DATASET = "/entry/data/data"
+FLAT_FIELD = "entry/detector/flat_field"
 MIMETYPE = "application/x-hdf5"
 
 
@@ -30,6 +31,8 @@ class FrameFile:
     angle_axis : ndarray, shape (n_angle,), deg
     dtype : str
         ``"<i4"`` for counts, ``"<f8"`` otherwise.
+    flat_field : ndarray, shape (n_angle, n_energy), optional
+        Kept beside the frames, which are stored as they were counted.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class FrameFile:
         energy_axis: NDArray[np.float64],
         angle_axis: NDArray[np.float64],
         dtype: str = "<i4",
+        flat_field: NDArray[np.float64] | None = None,
     ) -> None:
         self.path = Path(path)
         self.shape = (len(angle_axis), len(energy_axis))
@@ -49,6 +53,8 @@ class FrameFile:
         data["energy"], data["angle"] = energy_axis, angle_axis
         data["energy"].attrs["units"], data["angle"].attrs["units"] = "eV", "deg"
         self._rejected = self._rejected_tables(dtype)
+        if flat_field is not None:
+            self._h5[FLAT_FIELD] = flat_field
         self._mark_defaults(data)
         self._h5.swmr_mode = True
         self._descriptor = os.open(self.path, os.O_RDONLY)

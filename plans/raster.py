@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from microarpes.devices.accepted_point import AcceptedPoint
 from microarpes.devices.end_station import EndStation
+from microarpes.devices.flat_field import FlatField, window_factors
 from microarpes.devices.frame_file import FrameFile
 from microarpes.devices.region import AngleWindow, Region
 from microarpes.devices.rejected_frames import RejectedFrames
@@ -85,6 +86,7 @@ def gap_raster(
     limits: GateLimits | None = None,
     storage_error: Callable[[], Exception | None] = lambda: None,
     beam_at: Callable[[Sequence[float]], Mapping[str, Any]] = lambda angles: {},
+    flat_field: FlatField | None = None,
     md: Mapping[str, Any] | None = None,
 ) -> MsgGenerator:
     """Raster a sample and emit one event a pixel.
@@ -109,6 +111,9 @@ def gap_raster(
         Returns why documents cannot be stored now, or None; asked before every exposure.
     beam_at : callable, optional
         Returns what the start document says under ``beam`` at polar, tilt and azimuth (deg): incidence, footprint.
+    flat_field : FlatField, optional
+        Of the detector in this region: its mean over each window goes into the calibration record, and all of it into
+        the frame file. A sweep averages it out: then it is not asked for.
     md : mapping, optional
         Goes into the start document: sample, operator and the like.
 
@@ -138,6 +143,12 @@ def gap_raster(
     energy, angle = station.analyser.axes
     record = _calibration_record(calibration, len(windows), len(angle))
     event = PointEvent(windows, energy, angle, record, sub_frames=sub_frames, limits=limits)
+    if region.swept:
+        flat_field = None
+    if flat_field is not None:
+        if problems := flat_field.refusals((len(angle), len(energy))):
+            raise ValueError("; ".join(problems))
+        record["flat_field"] = window_factors(flat_field.factors, event.channels, event.row_shift).tolist()
     gate = Gate.of(station, limits)
     start = _start_document(station, grid, windows, record, (energy, angle), limits)
     # The region is what was asked for, not the part of it the analyser takes at a time.
@@ -149,7 +160,8 @@ def gap_raster(
         uid: str = yield from bps.open_run(start)
         folder = directory / uid
         folder.mkdir(parents=True, exist_ok=True)
-        frames = FrameFile(folder / start["frame_file"], energy, angle, station.analyser.frame_dtype)
+        flat = None if flat_field is None else flat_field.factors
+        frames = FrameFile(folder / start["frame_file"], energy, angle, station.analyser.frame_dtype, flat)
         accepted = AcceptedPoint("accepted_point", event.data_keys(), frames)
         rejected = RejectedFrames("rejected_frames", frames)
         taker = PointTaker(station, gate, accepted, rejected, event.compose, storage_error, sub_frames)

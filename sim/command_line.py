@@ -10,14 +10,18 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+import numpy as np
+
 from microarpes.sim.channel_access import fast_event_loop, interfaces_from_environment, quiet_logs
 from microarpes.sim.fault_kinds import KINDS
 from microarpes.sim.fault_options import FORM, FaultRequest, parse_fault
-from microarpes.sim.frame_source import FrameSource
+from microarpes.sim.flat_field import mesh_shadow
+from microarpes.sim.frame_source import N_ENERGY, FrameSource
 from microarpes.sim.ioc import Beamline, Options, list_pvs
 from microarpes.sim.process_faults import remember_command
 from microarpes.sim.recording import RecordingError, open_recording
 from microarpes.sim.replay import ReplaySource
+from microarpes.sim.sample_source import SampleSource
 from microarpes.sim.server import serve
 from microarpes.sim.vendors import VENDORS
 
@@ -57,6 +61,16 @@ def _centre(value: str) -> tuple[float, float, float]:
     return x, y, z
 
 
+def _depth(value: str) -> float:
+    try:
+        depth = float(value)
+    except ValueError:
+        depth = math.nan
+    if not 0.0 <= depth <= 0.5:
+        raise argparse.ArgumentTypeError(f"{value!r} is not a depth of modulation from 0 to 0.5")
+    return depth
+
+
 def _fault(option: str) -> FaultRequest:
     try:
         return parse_fault(option)
@@ -92,6 +106,18 @@ def _parser() -> argparse.ArgumentParser:
         type=_centre,
         default=(0.0, 0.0, 0.0),
         help="motor positions, um, at which the point that no rotation moves is in the beam (default: 0,0,0)",
+    )
+    parser.add_argument(
+        "--flat-field-mesh",
+        metavar="DEPTH",
+        type=_depth,
+        default=0.0,
+        help="a mesh in front of the detector modulates what its channels count by so much (0.1: 10 %%; default: 0)",
+    )
+    parser.add_argument(
+        "--write-flat-field",
+        metavar="FILE",
+        help="write the flat field of that mesh to a .npy file, for 300 slices in Fixed mode, and exit",
     )
     parser.add_argument(
         "--fault",
@@ -132,7 +158,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         faults=tuple(arguments.faults),
         analyser=arguments.analyser,
         rotation_centre=arguments.rotation_centre,
+        mesh=arguments.flat_field_mesh,
     )
+    if arguments.write_flat_field is not None:
+        return _write_flat_field(arguments.write_flat_field, options.mesh)
     remember_command([sys.executable, "-m", "microarpes.sim", *(sys.argv[1:] if argv is None else argv)])
     try:
         source = ReplaySource(open_recording(arguments.recording)) if arguments.recording else None
@@ -140,6 +169,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"python -m microarpes.sim: {error}", file=sys.stderr)  # noqa: T201
         return 2
     return run(options, source)
+
+
+def _write_flat_field(path: str, mesh: float) -> int:
+    try:
+        with open(path, "wb") as file:
+            np.save(file, mesh_shadow(SampleSource.defaults.slices, N_ENERGY, mesh), allow_pickle=False)
+    except OSError as error:
+        print(f"python -m microarpes.sim: --write-flat-field {path}: {error.strerror or error}", file=sys.stderr)  # noqa: T201
+        return 2
+    return 0
 
 
 def run(options: Options, source: FrameSource | None = None) -> int:

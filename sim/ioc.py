@@ -63,6 +63,8 @@ class Options:
         One of `VENDORS`.
     rotation_centre : tuple of float, um
         x, y, z at which the point that no rotation moves is in the beam.
+    mesh : float
+        Depth of the shadow of a mesh on the detector.
     """
 
     prefix: str = "SIM:"
@@ -72,6 +74,7 @@ class Options:
     faults: tuple[FaultRequest, ...] = ()
     analyser: str = "ses"
     rotation_centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    mesh: float = 0.0
 
     @property
     def frozen(self) -> bool:
@@ -128,7 +131,7 @@ class Beamline:
         self.gauge = VacuumGauge(p, seed=seed, recorded=lambda: recorded("pressure"))
         self.heartbeat = count(0)
         if source is None:
-            source = SampleSource(Sample(seed), seed=seed, rate=options.rate, noise=options.noise)
+            source = SampleSource(Sample(seed), seed=seed, rate=options.rate, noise=options.noise, mesh=options.mesh)
         self.photons = PhotonSource(p, source.defaults.photon_energy)
         self._replaying = replayed is not None
         around = Surroundings(

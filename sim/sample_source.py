@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microarpes.sim.band import WORK_FUNCTION, antinodal_polar, vacuum_wave_number
+from microarpes.sim.flat_field import mesh_shadow, swept_shadow
 from microarpes.sim.frame_source import N_ENERGY, SWEPT_CHANNELS, Conditions, Defaults, Frame, Pose, Window
 from microarpes.sim.image_cache import GAMMA1_STEP, GAP_STEP, ExpectedImages, lagrange_weights
 from microarpes.sim.incident_flux import Dose
@@ -70,6 +71,8 @@ class SampleSource:
     noise : {"frame", "pixel"}
         Whether counting noise is seeded by the attempt, so that retakes are independent, or by the requested
         position and the region, so that they are equal.
+    mesh : float
+        Depth of the shadow that a mesh throws on the detector; 0 for none.
     """
 
     dtype = "int32"
@@ -88,9 +91,9 @@ class SampleSource:
                        "Transmission": (0.5, 100.0)},
     )  # fmt: skip
 
-    def __init__(self, sample: Sample, *, seed: int, rate: float, noise: str = "frame") -> None:
+    def __init__(self, sample: Sample, *, seed: int, rate: float, noise: str = "frame", mesh: float = 0.0) -> None:
         self._expected = ExpectedImages(sample)
-        self._sample, self._seed, self._noise = sample, seed, noise
+        self._sample, self._seed, self._noise, self._mesh = sample, seed, noise, mesh
         margin = REFERENCE.margin
         total = live_image(REFERENCE, GAP_MEAN, GAMMA1_MEAN)[margin:-margin].sum() * REFERENCE.angle_step
         self._scale = rate / float(total)
@@ -138,7 +141,15 @@ class SampleSource:
             per_degree = (window.angle_span if window.angular else TRANSMITTED) / window.slices
             charge = np.array(dose.channel_charge) if dose.channel_charge else dose.charge
             mean *= self._scale * per_degree * conditions.brightness / len(poses) * charge / FULL_CURRENT
+            if self._mesh:
+                mean *= self._shadow(window)
         return mean + DARK_RATE * counted * dose.exposure / mean.size
+
+    def _shadow(self, window: Window) -> Array:
+        """Return what the mesh lets through to each channel of a frame."""
+        if window.swept:
+            return swept_shadow(window.slices, window.n_energy, SWEPT_CHANNELS, self._mesh)
+        return mesh_shadow(window.slices, window.n_energy, self._mesh)
 
     def frame(self, window: Window, conditions: Conditions, poses: Sequence[Pose], dose: Dose, attempt: int) -> Frame:
         """Return Poisson counts."""

@@ -246,6 +246,36 @@ def test_a_run_that_is_no_raster_is_let_pass(raster, missing):
     assert missing in live.problem
 
 
+def test_the_flat_field_of_the_record_goes_into_every_fit(raster):
+    flat = np.stack([1.0 + 0.1 * np.cos(raster.axis * 700.0), np.linspace(0.9, 1.1, raster.axis.size)])
+    start = {**raster.start, "calibration": calibration(flat_field=flat.tolist())}
+    gap_map, derived = follow([("start", start), *list(raster.documents())[1:]])
+    assert derived[0][1]["engine"] == "numpy-1"
+    axes = np.stack([energy_from_kinetic(raster.axis, ef) for ef in EF])
+    edcs = np.stack([event["data"]["edc"] for event in raster.events])
+    for i in range(2):
+        batch = GapFitter(axes[i], flat_field=flat[i]).fit_many(edcs[:, i])
+        assert batch.delta.tobytes() == gap_map.delta[i].ravel().tobytes()
+    together = GapFitter(axes, flat_field=flat).fit_joint_many(edcs)
+    assert together.delta.tobytes() == gap_map.joint_delta.ravel().tobytes()
+
+
+@pytest.mark.parametrize("flat", ["flat", [1.0] * 400, [[1.0] * 400], [[1.0] * 399] * 2, [[-1.0] * 400] * 2])
+def test_a_flat_field_that_does_not_fit_is_bad_input_and_never_left_out(raster, flat):
+    start = {**raster.start, "calibration": calibration(flat_field=flat)}
+    gap_map, _ = follow([("start", start), *list(raster.documents())[1:]])
+    assert gap_map.status_counts() == {"bad-input": 6}
+
+
+@pytest.mark.parametrize(("live_time", "status"), [(10.0, "ok"), (0.5, "saturated"), (None, "saturated")])
+def test_pixels_beyond_the_linear_range_are_saturated(raster, live_time, status):
+    # 120 + counts per channel at the peak: 12 electrons/s with 10 s, 240/s with 0.5 s, from one angle channel
+    start = {**raster.start, "angle_axis": [-0.5, 0.5], "detector": {"linearity": {"linear_up_to": 50.0}}}
+    events = [{**event, "data": event["data"] | {"live_time": live_time}} for event in raster.events]
+    gap_map, _ = follow([("start", start), *list(raster.documents(events))[1:]])
+    assert gap_map.status_counts() == {status: 6}
+
+
 def test_a_calibration_record_is_read_with_its_units():
     record = Calibration.from_record(calibration(), 2)
     assert record.ef == EF

@@ -5,12 +5,14 @@ import io
 import os
 
 import h5py
+import numpy as np
 import pytest
 
 from microarpes.analysis import GapMap
 from microarpes.beamline.journal import read_documents
 from microarpes.beamline.moved_windows import WindowError, parse_window
 from microarpes.beamline.refit import derived_metadata, refit_run
+from microarpes.devices.flat_field import window_factors
 
 #: 'centre' is a new name: its Fermi edge is that of the nearest window, and of two equally near ones the first.
 MOVED = ("-k_F,-0.7,-0.2", "centre,-0.2,0.2")
@@ -81,3 +83,60 @@ def test_windows_that_cannot_be_are_refused_by_what_is_wrong(raster, windows, wo
 
 def test_a_name_of_a_window_may_hold_a_comma():
     assert parse_window("a,b,0,1").name == "a,b"
+
+
+FLAT = 1.0 + 0.1 * np.cos(np.arange(12 * 210.0)).reshape(12, 210)
+
+
+@pytest.fixture
+def behind_a_mesh(own_raster):
+    """A run with a flat field in its frame file, and what gives its records the factors of other windows."""
+    with h5py.File(own_raster.folder / "frames.h5", "r+") as file:
+        file["entry/detector/flat_field"] = FLAT
+
+    def declare(windows):
+        angle = np.array(next(doc for _, doc in own_raster.documents())["angle_axis"])
+        channels = [np.flatnonzero((w["angle_low"] <= angle) & (w["angle_high"] > angle)) for w in windows]
+        for record in own_raster.records:
+            record["flat_field"] = window_factors(FLAT, channels, np.array(record["row_shift"])).tolist()
+
+    declare(own_raster.windows)
+    own_raster.write(own_raster.documents())
+    return own_raster, declare
+
+
+def test_a_refit_uses_the_flat_field_of_the_run(behind_a_mesh, live, derived, fitted_here):
+    raster, _ = behind_a_mesh
+    outcome = fitted_here(raster, 4)
+    start = next(doc for _, doc in read_documents(outcome.journal))
+    assert start["engine"] == "numpy-1"
+    assert derived(outcome.journal) == live(raster.documents())
+
+
+def test_moved_windows_have_the_flat_field_of_where_they_are(behind_a_mesh, live, derived, fitted_here):
+    raster, declare = behind_a_mesh
+    moved = tuple((name, float(low), float(high)) for name, low, high in (text.split(",") for text in MOVED))
+    outcome = fitted_here(raster, 4, job=dataclasses.replace(raster.job, windows=moved))
+    start = next(doc for _, doc in read_documents(outcome.journal))
+    untold = live(raster.documents(start["windows"], sources=(0, 0)))
+    declare(start["windows"])  # also with the row_shift of the second calibration
+    expected = live(raster.documents(start["windows"], sources=(0, 0)))
+    assert derived(outcome.journal) == expected
+    assert expected != untold
+
+
+def test_windows_are_not_moved_without_the_flat_field_the_run_was_taken_with(behind_a_mesh):
+    raster, _ = behind_a_mesh
+    with h5py.File(raster.folder / "frames.h5", "r+") as file:
+        del file["entry/detector"]
+    with pytest.raises(WindowError, match="taken with a flat field"):
+        refit_run(raster.directory, raster.uid, windows=MOVED, processes=1, stream=io.StringIO())
+    assert raster.left_behind() == []
+
+
+def test_a_stored_flat_field_that_cannot_be_one_is_refused(behind_a_mesh):
+    raster, _ = behind_a_mesh
+    with h5py.File(raster.folder / "frames.h5", "r+") as file:
+        file["entry/detector/flat_field"][0, 0] = np.nan
+    with pytest.raises(WindowError, match="NaN"):
+        refit_run(raster.directory, raster.uid, windows=MOVED, processes=1, stream=io.StringIO())
