@@ -17,9 +17,10 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from bluesky.utils import Msg
 
-from microarpes.devices.accepted_point import AcceptedPoint
+from microarpes.devices.accepted_point import AcceptedPoint, JudgedPoint
 from microarpes.devices.end_station import EndStation
 from microarpes.devices.evidence import Evidence
 from microarpes.devices.rejected_frames import RejectedFrames, Rejection
@@ -187,9 +188,9 @@ def _come_to_rest(taker: PointTaker) -> MsgGenerator:
 
 def _store(taker: PointTaker, evidence: Evidence, pixel: int, attempt: int) -> MsgGenerator:
     """Write the frame; while the disk refuses it, pause and write it again: it was judged, and is still here."""
-    values, timestamps = taker.compose(evidence, pixel, attempt)
+    point = JudgedPoint(np.asarray(evidence.frame), *taker.compose(evidence, pixel, attempt))
     while True:
-        yield Msg("set", taker.accepted, evidence.frame, values, timestamps, group="store")
+        yield Msg("set", taker.accepted, point, group="store")
         yield Msg("wait", None, group="store")
         if taker.accepted.error is None:
             return
