@@ -60,7 +60,9 @@ class PointTaker:
     sub_frames: int = 1
 
 
-def take_point(taker: PointTaker, pixel: int, request: Mapping[str, float]) -> MsgGenerator:
+def take_point(
+    taker: PointTaker, pixel: int, request: Mapping[str, float], following: Mapping[str, float] | None = None
+) -> MsgGenerator:
     """Take one point and emit its event; retake what the gate refuses, then pause with the reason.
 
     A point has as many refusals as the gate's ``max_attempts`` in all its sub-frames.
@@ -72,6 +74,9 @@ def take_point(taker: PointTaker, pixel: int, request: Mapping[str, float]) -> M
         Planned pixel.
     request : mapping
         Axis to position, um and deg.
+    following : mapping, optional
+        That of the next point: the axes set out for it once this one is judged good, while it is stored. What becomes
+        of their moves is judged with the next point.
     """
     yield Msg("checkpoint")
     yield Msg("rewindable", None, False)
@@ -82,6 +87,8 @@ def take_point(taker: PointTaker, pixel: int, request: Mapping[str, float]) -> M
         if taker.station.lost:
             yield Msg("prepare", taker.station, group="prepare")
             yield Msg("wait", None, group="prepare")
+        if taker.station.approach_stopped:
+            yield from _come_to_rest(taker)
         evidence, reasons = yield from _attempt(taker, request)
         reasons = reasons or overflow(good, evidence)
         if not reasons:
@@ -93,6 +100,8 @@ def take_point(taker: PointTaker, pixel: int, request: Mapping[str, float]) -> M
         yield from _reject(taker, evidence, pixel, refusals.attempt - 1, reasons)
         if reasons != [INTERRUPTED]:
             yield from refusals.pause_or_delay(reasons, taker.station.over_counted)
+    if following is not None:
+        yield Msg("set", taker.station, dict(following), ahead=True, group="move")
     yield from _store(taker, total(good), pixel, refusals.attempt)
     yield Msg("create", None, name="primary")
     yield Msg("read", taker.accepted)
