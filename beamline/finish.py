@@ -132,16 +132,19 @@ def _title(run: StoredRun) -> str:
 
 def _times(run: StoredRun, outcome: RasterOutcome) -> RunTimes:
     ordered = sorted(run.events.values(), key=lambda event: float(event["time"]))[1:]
+    ledger = {
+        part: np.array([event["data"][f"time_{part}"] for event in ordered])
+        for part in ("move", "expose", "read", "gate", "write")
+    }
+    # In runs of before there was none.
+    ledger["overlap"] = -np.array([event["data"].get("time_overlap", 0.0) for event in ordered])
     return RunTimes(
         elapsed=outcome.elapsed,
         point=run.intervals(),
         exposure=np.array([event["data"]["acquire_time"] for event in ordered]),
         kinematic=np.array([event["data"]["time_kinematic"] for event in ordered]),
         fit_latency=_fit_latency(run),
-        ledger={
-            part: np.array([event["data"][f"time_{part}"] for event in ordered])
-            for part in ("move", "expose", "read", "gate", "write")
-        },
+        ledger=ledger,
     )
 
 

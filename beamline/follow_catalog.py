@@ -220,7 +220,6 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--run", required=True, help="uid of the raw run")
     parser.add_argument("--raw-only", action="store_true", help="there is no fit: do not wait for the derived run")
     parser.add_argument("--batch", type=int, default=BATCH, help="events per write, 25 or more (default %(default)s)")
-    parser.add_argument("--nice", type=int, default=10, help="added to the process's niceness (default %(default)s)")
     parser.add_argument("--raw-writer", type=int, metavar="PID", help="end, once all is read, when it is gone")
     parser.add_argument("--derived-writer", type=int, metavar="PID", help="the same for the derived run")
     return parser.parse_args(argv)
@@ -233,7 +232,6 @@ def main(argv: list[str] | None = None) -> int:
     writers = {RAW: arguments.raw_writer, DERIVED: arguments.derived_writer or arguments.raw_writer}
     told_to_end = threading.Event()
     before = signal.signal(signal.SIGTERM, lambda *_: told_to_end.set())
-    os.nice(arguments.nice)
 
     @functools.cache
     def raw_stopped() -> bool:  # asked when its writer is gone: the answer does not change any more

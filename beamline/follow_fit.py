@@ -7,7 +7,6 @@ a follower that is started again begins anew and arrives at the same bits.
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -57,7 +56,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     # Ctrl-C in the terminal is meant for the scan; this process ends with its run.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(5)
     warm_up()
     writer = options.raw_writer
     follow_fit(options.directory, options.run, options.model, ended=lambda: writer is not None and not is_alive(writer))

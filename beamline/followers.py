@@ -13,6 +13,9 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 
+#: How far each follower stands back behind the scan.
+NICENESS = {"fit": 5, "catalog": 10}
+
 
 def is_alive(pid: int) -> bool:
     """Tell whether a process with this id is there."""
@@ -56,8 +59,11 @@ class Followers:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             process = subprocess.Popen(  # noqa: S603 - our own module, no shell
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0
             )
+        # At once: a follower takes seconds of a core before it is up. Not in a session of its own: Linux schedules
+        # sessions as equals (autogroup), whatever the niceness of what runs in them.
+        os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS[what])
         self.processes[what] = process
         return process
 

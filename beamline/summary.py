@@ -84,7 +84,8 @@ class RunTimes:
     fit_latency : ndarray
         From the event of a pixel to its fit; may be of another length.
     ledger : mapping of str to ndarray
-        What each point says of itself: ``move``, ``expose``, ``read``, ``gate``, ``write``.
+        What each point says of itself: ``move``, ``expose``, ``read``, ``gate``, ``write``, and, below 0, ``overlap``:
+        for how long its move was under way while the point before was stored.
     """
 
     elapsed: float

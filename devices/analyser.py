@@ -206,7 +206,7 @@ class Analyser(Device):
         """
         self._clock.forget()
         _ = self.exposure_time  # where no region is set this refuses: an exposure without it has no deadline
-        status = Status(self)
+        status = Status()
         self._clock.watch(status, lambda: self.exposure_time.real + READOUT_MARGIN)
         self.state.acquire.put(1, use_complete=True, callback=lambda **_: finish(status))
         return status

@@ -8,16 +8,15 @@ and is then judged by explicit reads against the *requested* position.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
 from ophyd import Component as Cpt
 from ophyd import Device, EpicsSignal, EpicsSignalRO
 from ophyd.status import Status
-from ophyd.utils import StatusTimeoutError
 
 from microarpes.devices.channel_access import INVALID, finish, is_number, read_fresh
+from microarpes.devices.deadlines import deadlines
 from microarpes.devices.motor_settings import MODES, MotorSettings, WatchedSettings
 
 #: Bit of MSTA by which a motor record says that its controller has a problem.
@@ -28,29 +27,6 @@ MOVE_MARGIN = 2.0
 
 class MoveFailed(RuntimeError):
     """A move did not arrive; the message says what was asked and what was found."""
-
-
-class Move(Status):
-    """The status of a move: when its deadline passes it says where the axis is stuck.
-
-    Parameters
-    ----------
-    axis : Axis
-    deadline : float
-        Seconds from now.
-    stalled : callable
-        Returns the error of a move that was not done in time.
-    """
-
-    _exception: Exception | None
-
-    def __init__(self, axis: Axis, deadline: float, stalled: Callable[[], MoveFailed]) -> None:
-        self._stalled = stalled
-        super().__init__(axis, timeout=deadline)
-
-    def _settled(self) -> None:
-        if isinstance(self._exception, StatusTimeoutError):
-            self._exception = self._stalled()
 
 
 class Axis(Device):
@@ -114,7 +90,7 @@ class Axis(Device):
     @property
     def position(self) -> float:
         """Readback by explicit get, in the axis' unit."""
-        return float(self.readback.get(use_monitor=False))
+        return float(read_fresh({"readback": self.readback})["readback"]["value"])
 
     def check_units(self) -> None:
         """Raise ValueError unless the record's EGU is the unit the configuration speaks."""
@@ -175,7 +151,10 @@ class Axis(Device):
         self.check_value(value)
         request = float(value)
         self.distance = request - self.position
-        status = Move(self, 2 * self.kinematic_time(self.distance) + MOVE_MARGIN, lambda: self._stalled(request))
+        # A bare status: one that knows its device prints all of it when it is made, for a trace.
+        status = Status()
+        allowed = 2 * self.kinematic_time(self.distance) + MOVE_MARGIN
+        deadlines.watch(status, allowed, lambda: finish(status, self._stalled(request)))
         self.requested = request
         self._moving = status
         status.add_callback(self._stop_if_failed)

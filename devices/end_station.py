@@ -16,6 +16,7 @@ import numpy as np
 from ophyd.status import Status
 
 from microarpes.devices.analyser import Analyser
+from microarpes.devices.approach import Approach, set_out
 from microarpes.devices.beam import Beam, TopUp
 from microarpes.devices.channel_access import Reading, connect, read_fresh
 from microarpes.devices.environment import Cryostat, Heartbeat, Shutter, Source, VacuumGauge
@@ -72,6 +73,9 @@ class EndStation:
         self._attempt = Evidence()
         self._arrived: dict[str, float] = {}
         self._outstanding: list[Status] = []
+        self._approach: Approach | None = None
+        #: Axes that had set out ahead of an attempt were told to stop, and may not have come to rest.
+        self.approach_stopped = False
         #: Axes that a lost beamline must have again, and those that the last attempt to restore it left.
         self._axes_before: Any = None
         self._axes_left: Any = None
@@ -136,41 +140,43 @@ class EndStation:
             *(device for device in (self.guard, self.top_up) if device is not None),
         )
 
-    def set(self, request: Mapping[str, float]) -> Status:
+    def set(self, request: Mapping[str, float], *, ahead: bool = False) -> Status:
         """Begin an attempt: move the axes that are not known to be at the request; the status never fails.
 
-        An empty request moves nothing and ends when everything that was under way has come to rest.
+        With `ahead` the axes set out for an attempt that will begin later, by the same request: it takes these moves
+        for its own, and what became of them is evidence in it. An empty request moves nothing and ends when everything
+        that was under way has come to rest.
         """
         if not request:
+            self.approach_stopped = False
             return all_done(list(self._outstanding), lambda: None)
-        started = time.perf_counter()
+        if ahead:
+            self._approach = approach = self._set_out(request)
+            return all_done(approach.statuses, lambda: None)
+        began = time.perf_counter()
         self._attempt = attempt = Evidence(request=dict(request))
         if self.lost:
             attempt.errors.append("a connection to the beamline was lost and it is not restored")
-        moves = []
-        kinematic = 0.0
-        for name, position in request.items():
-            if self._arrived.get(name) == position:
-                continue
-            axis = getattr(self.manipulator, name)
-            self._arrived.pop(name, None)
-            try:
-                moves.append((name, axis.set(position)))
-                kinematic = max(kinematic, axis.kinematic_time(axis.distance))
-            except Exception as error:  # noqa: BLE001 - evidence, judged by the gate
-                attempt.errors.append(f"move of {name}: {error}")
-        attempt.ledger["time_kinematic"] = kinematic
+        joined = self._approach if self._approach is not None and self._approach.request == request else None
+        self._approach, approach = None, joined or self._set_out(request)
+        attempt.errors += approach.errors
+        attempt.ledger["time_kinematic"] = approach.kinematic
+        attempt.ledger["time_overlap"] = began - approach.started if joined else 0.0
 
         def finished() -> None:
-            attempt.ledger["time_move"] = time.perf_counter() - started
-            for name, move in moves:
+            attempt.ledger["time_move"] = time.perf_counter() - approach.started
+            for name, move in approach.moves.items():
                 if not move.success:
                     attempt.errors.append(f"move of {name}: {move.exception()}")
                 elif self._attempt is attempt:
                     self._arrived[name] = request[name]
 
-        self._outstanding = [move for _, move in moves]
-        return all_done(self._outstanding, finished)
+        return all_done(approach.statuses, finished)
+
+    def _set_out(self, request: Mapping[str, float]) -> Approach:
+        approach = set_out(self.manipulator, request, self._arrived)
+        self._outstanding = approach.statuses
+        return approach
 
     def trigger(self) -> Status:
         """Expose once; the status never fails."""
@@ -278,6 +284,7 @@ class EndStation:
     def forget_arrivals(self) -> None:
         """Have the next attempt move every axis again, whatever was confirmed before."""
         self._arrived.clear()
+        self._approach = None
 
     def describe(self) -> dict[str, Any]:
         """Return nothing: evidence never goes into an event."""
@@ -285,6 +292,7 @@ class EndStation:
 
     def stop(self, *, success: bool = False) -> None:
         """Stop all axes and the exposure; what was under way ends as evidence."""
+        self.approach_stopped = self._approach is not None
         self.forget_arrivals()
         for device in (*self.manipulator.axes.values(), self.analyser):
             _try_to_stop(device, success=success)

@@ -11,6 +11,7 @@ from ophyd import EpicsSignalRO
 from ophyd.status import Status
 
 from microarpes.devices.channel_access import finish
+from microarpes.devices.deadlines import deadlines
 
 
 class ExposureClock:
@@ -54,14 +55,14 @@ class ExposureClock:
 
     def watch(self, status: Status, allowed: Callable[[], float]) -> None:
         """Fail a status that has not ended `allowed` seconds from now; asked again when that has passed."""
-        ended = threading.Event()
-        status.add_callback(lambda _: ended.set())
-        threading.Thread(target=self._wait, args=(status, ended, allowed), daemon=True).start()
-
-    @staticmethod
-    def _wait(status: Status, ended: threading.Event, allowed: Callable[[], float]) -> None:
         began = time.monotonic()
-        while (left := began + (seconds := allowed()) - time.monotonic()) > 0:
-            if ended.wait(left):
-                return
-        finish(status, TimeoutError(f"the exposure did not end within {seconds:g} s"))
+
+        def expired() -> None:
+            seconds = allowed()
+            left = began + seconds - time.monotonic()
+            if left > 0:
+                deadlines.watch(status, left, expired)
+            else:
+                finish(status, TimeoutError(f"the exposure did not end within {seconds:g} s"))
+
+        deadlines.watch(status, allowed(), expired)

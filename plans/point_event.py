@@ -14,7 +14,7 @@ from microarpes.devices.region import AngleWindow
 from microarpes.devices.spectra import angular_contrast, sum_windows
 from microarpes.plans.limits import GateLimits
 
-LEDGER = ("time_kinematic", "time_move", "time_expose", "time_read", "time_gate")
+LEDGER = ("time_kinematic", "time_overlap", "time_move", "time_expose", "time_read", "time_gate")
 _SLOW = {"ring_current": "mA", "sample_temperature": "K", "pressure": "mbar"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -169,8 +170,10 @@ def gap_raster(
         # Describes the device now: later, between create and save, nothing is left at which a pause could cut in.
         yield from bps.declare_stream(accepted, name="primary")
         try:
-            for point in grid.points():
-                yield from take_point(taker, point.pixel, {"x": point.x, "y": point.y})
+            requests = [(point.pixel, {"x": point.x, "y": point.y}) for point in grid.points()]
+            following = [request for _, request in requests[1:]]
+            for (pixel, request), after in itertools.zip_longest(requests, following):
+                yield from take_point(taker, pixel, request, after)
         finally:
             yield Msg("unstage", accepted)
         yield from bps.close_run()

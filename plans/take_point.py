@@ -17,9 +17,10 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from bluesky.utils import Msg
 
-from microarpes.devices.accepted_point import AcceptedPoint
+from microarpes.devices.accepted_point import AcceptedPoint, JudgedPoint
 from microarpes.devices.end_station import EndStation
 from microarpes.devices.evidence import Evidence
 from microarpes.devices.rejected_frames import RejectedFrames, Rejection
@@ -59,7 +60,9 @@ class PointTaker:
     sub_frames: int = 1
 
 
-def take_point(taker: PointTaker, pixel: int, request: Mapping[str, float]) -> MsgGenerator:
+def take_point(
+    taker: PointTaker, pixel: int, request: Mapping[str, float], following: Mapping[str, float] | None = None
+) -> MsgGenerator:
     """Take one point and emit its event; retake what the gate refuses, then pause with the reason.
 
     A point has as many refusals as the gate's ``max_attempts`` in all its sub-frames.
@@ -71,6 +74,9 @@ def take_point(taker: PointTaker, pixel: int, request: Mapping[str, float]) -> M
         Planned pixel.
     request : mapping
         Axis to position, um and deg.
+    following : mapping, optional
+        That of the next point: the axes set out for it once this one is judged good, while it is stored. What becomes
+        of their moves is judged with the next point.
     """
     yield Msg("checkpoint")
     yield Msg("rewindable", None, False)
@@ -81,6 +87,8 @@ def take_point(taker: PointTaker, pixel: int, request: Mapping[str, float]) -> M
         if taker.station.lost:
             yield Msg("prepare", taker.station, group="prepare")
             yield Msg("wait", None, group="prepare")
+        if taker.station.approach_stopped:
+            yield from _come_to_rest(taker)
         evidence, reasons = yield from _attempt(taker, request)
         reasons = reasons or overflow(good, evidence)
         if not reasons:
@@ -92,6 +100,8 @@ def take_point(taker: PointTaker, pixel: int, request: Mapping[str, float]) -> M
         yield from _reject(taker, evidence, pixel, refusals.attempt - 1, reasons)
         if reasons != [INTERRUPTED]:
             yield from refusals.pause_or_delay(reasons, taker.station.over_counted)
+    if following is not None:
+        yield Msg("set", taker.station, dict(following), ahead=True, group="move")
     yield from _store(taker, total(good), pixel, refusals.attempt)
     yield Msg("create", None, name="primary")
     yield Msg("read", taker.accepted)
@@ -187,9 +197,9 @@ def _come_to_rest(taker: PointTaker) -> MsgGenerator:
 
 def _store(taker: PointTaker, evidence: Evidence, pixel: int, attempt: int) -> MsgGenerator:
     """Write the frame; while the disk refuses it, pause and write it again: it was judged, and is still here."""
-    values, timestamps = taker.compose(evidence, pixel, attempt)
+    point = JudgedPoint(np.asarray(evidence.frame), *taker.compose(evidence, pixel, attempt))
     while True:
-        yield Msg("set", taker.accepted, evidence.frame, values, timestamps, group="store")
+        yield Msg("set", taker.accepted, point, group="store")
         yield Msg("wait", None, group="store")
         if taker.accepted.error is None:
             return

@@ -28,6 +28,8 @@ INCOHERENT, DEAD_LEVEL, HOLDER_LEVEL = 0.003, 0.003, 0.01
 
 _FWHM_TO_SIGMA = 1.0 / (2.0 * math.sqrt(2.0 * math.log(2.0)))
 _FINEST, _REACH, _BLOCK = 0.25, 5.0, 50
+#: Angles computed together: as many as a core's cache holds.
+_ROWS = 8
 
 
 @dataclass(frozen=True)
@@ -174,10 +176,16 @@ def live_image(cut: Cut, gap: float, gamma1: float) -> Array:
     angle = np.asarray((np.arange(count) + 0.5) * spacing + lowest, dtype=np.float64)
     kx, ky = momentum(angle, polar=cut.polar, tilt=cut.tilt, azimuth=cut.azimuth, wave_number=cut.wave_number)
     delta = gap * d_wave_factor(kx, ky) / antinodal_factor()
-    spectra = norman_spectral_function(response.energy, band_energy(kx, ky)[:, None], delta[:, None], gamma1)
-    spectra += incoherent(response.energy)
-    spectra *= fermi(response.energy, cut.temperature)
-    blurred = _blur(response(spectra), spacing)
+    band, occupied = band_energy(kx, ky), fermi(response.energy, cut.temperature)
+    background = incoherent(response.energy)
+    image = np.empty((count, cut.n_energy))
+    for first in range(0, count, _ROWS):
+        rows = slice(first, first + _ROWS)
+        spectra = norman_spectral_function(response.energy, band[rows, None], delta[rows, None], gamma1)
+        spectra += background
+        spectra *= occupied
+        image[rows] = response(spectra)
+    blurred = _blur(image, spacing)
     return np.asarray(blurred.reshape(-1, finer, cut.n_energy).mean(axis=1))
 
 

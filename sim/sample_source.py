@@ -115,14 +115,15 @@ class SampleSource:
         self._stopped.set()
 
     def prepare(self, window: Window, conditions: Conditions, pose: Pose) -> None:
-        """Compute the images a raster within 100 um of the origin will need."""
-        axis = np.arange(-100.0, 101.0, 4.0)
+        """Compute the images a raster within 100 um of the origin will need, the tails of its beam included."""
+        axis = np.arange(-120.0, 121.0, 4.0)
         x, y = (v.ravel() for v in np.meshgrid(axis, axis))
         live = self._sample.surface_at(x, y) == LIVE
         i = np.floor(self._sample.gap_at(x[live], y[live]) / GAP_STEP).astype(int)
         j = np.floor(self._sample.gamma1_at(x[live], y[live]) / GAMMA1_STEP).astype(int)
         images = self._expected.images(cut_for(window, conditions, pose))
-        for a, b in sorted({(m + p, n + q) for m, n in zip(i, j, strict=True) for p in (0, 1) for q in (0, 1)}):
+        around = range(-1, 3)  # the nodes of a cubic interpolation
+        for a, b in sorted({(m + p, n + q) for m, n in zip(i, j, strict=True) for p in around for q in around}):
             if self._stopped.is_set():
                 return
             images.node(int(a), int(b))

@@ -265,7 +265,7 @@ def test_a_run_whose_engine_is_gone_is_stored_as_far_as_it_came_and_stays_open(t
     write_journal(folder / "raw.journal", documents[:-1])
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    assert main(["--directory", str(tmp_path), "--run", run, "--raw-writer", str(gone.pid), "--nice", "0"]) == 3
+    assert main(["--directory", str(tmp_path), "--run", run, "--raw-writer", str(gone.pid)]) == 3
     with open_catalog(tmp_path) as client:
         assert list_runs(client)[0].exit_status == "open"
         # Five points are far from a full batch; every one that was acknowledged is there all the same.
@@ -291,7 +291,7 @@ def test_a_journal_that_is_none_is_one_line_and_status_1(tmp_path, capsys):
     folder = tmp_path / "abc"
     folder.mkdir()
     Path(folder / "raw.journal").write_bytes(b"not a journal at all")
-    assert main(["--directory", str(tmp_path), "--run", "abc", "--raw-only", "--nice", "0"]) == 1
+    assert main(["--directory", str(tmp_path), "--run", "abc", "--raw-only"]) == 1
     error = capsys.readouterr().err
     assert (error.count("\n"), "is not a journal" in error) == (1, True)
     with pytest.raises(ValueError, match="batch is 3 events, the limit is 25"):

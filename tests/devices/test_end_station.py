@@ -237,7 +237,7 @@ def test_an_undisturbed_attempt_finds_no_error_and_everything_the_gate_asks_for(
     wanted = {f"{name} {what}" for name in AXES for what in ("readback", "done")} | set(SOURCE_SETTINGS)
     wanted |= {"open_fraction", "ring_current", "sample_temperature", "pressure", "heartbeat", "detector_state"}
     assert set(evidence.readings) == wanted
-    assert set(evidence.ledger) == {"time_kinematic", "time_move", "time_expose", "time_read"}
+    assert set(evidence.ledger) == {"time_kinematic", "time_overlap", "time_move", "time_expose", "time_read"}
     assert evidence.ledger["time_kinematic"] == 0.1
     assert station.analyser.aborted == 0
 
@@ -267,6 +267,42 @@ def test_a_failed_move_is_evidence_and_is_not_taken_for_an_arrival(station):
     x.outcome = None
     attempt(station, x=2.0)
     assert x.moves == [1.0, 2.0, 2.0, 3.0, 2.0]
+
+
+def test_an_attempt_takes_the_moves_that_set_out_ahead_of_it_for_its_own(station):
+    x = station.manipulator.x
+    attempt(station, x=1.0)
+    x.outcome = "under way"
+    station.set({"x": 2.0}, ahead=True)
+    begun = station.set({"x": 2.0})
+    assert not begun.done
+    x.move.set_finished()
+    begun.wait(SOON)
+    assert x.moves == [1.0, 2.0]
+    evidence = found(station)
+    assert evidence.request == {"x": 2.0}
+    assert 0.0 < evidence.ledger["time_overlap"] < evidence.ledger["time_move"]
+
+
+def test_a_move_ahead_that_failed_is_evidence_in_the_attempt_it_was_made_for(station):
+    x = station.manipulator.x
+    attempt(station, x=1.0)
+    x.outcome = RuntimeError("stalled")
+    station.set({"x": 2.0}, ahead=True).wait(SOON)
+    assert attempt(station, x=2.0).errors == ["move of x: stalled"]
+
+
+def test_a_move_ahead_that_was_stopped_or_leads_elsewhere_is_made_again(station):
+    x = station.manipulator.x
+    station.set({"x": 2.0}, ahead=True).wait(SOON)
+    station.stop()
+    assert station.approach_stopped
+    station.set({}).wait(SOON)
+    assert not station.approach_stopped
+    attempt(station, x=2.0)
+    station.set({"x": 3.0}, ahead=True).wait(SOON)
+    assert attempt(station, x=4.0).errors == []
+    assert x.moves == [2.0, 2.0, 3.0, 4.0]
 
 
 def test_a_move_that_is_refused_is_evidence(station):

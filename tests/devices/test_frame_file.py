@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from microarpes.devices.accepted_point import FRAME_KEY, AcceptedPoint
+from microarpes.devices.accepted_point import FRAME_KEY, AcceptedPoint, JudgedPoint
 from microarpes.devices.frame_file import FrameFile
 from microarpes.devices.rejected_frames import RejectedFrames, Rejection
 
@@ -63,7 +63,7 @@ def test_an_accepted_point_gives_its_resource_once_and_one_datum_a_row(frames):
     accepted = AcceptedPoint("accepted", KEYS, frames)
     seen = []
     for frame_id in (5, 6):
-        accepted.set(frame(frame_id), {"frame_id": frame_id}, {}).wait(1.0)
+        accepted.set(JudgedPoint(frame(frame_id), {"frame_id": frame_id}, {})).wait(1.0)
         seen += list(accepted.collect_asset_docs())
         # asked again without a new point, as after a rewind: nothing more
         assert list(accepted.collect_asset_docs()) == []
@@ -76,7 +76,7 @@ def test_an_accepted_point_gives_its_resource_once_and_one_datum_a_row(frames):
 def test_an_accepted_point_with_other_keys_than_described_is_refused(frames):
     accepted = AcceptedPoint("accepted", KEYS, frames)
     with pytest.raises(KeyError, match="ring_current"):
-        accepted.set(frame(1), {"frame_id": 1, "ring_current": 300.0}, {})
+        accepted.set(JudgedPoint(frame(1), {"frame_id": 1, "ring_current": 300.0}, {}))
 
 
 def test_a_disk_that_refuses_a_frame_is_told_not_raised(frames, monkeypatch):
@@ -86,16 +86,16 @@ def test_a_disk_that_refuses_a_frame_is_told_not_raised(frames, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(frames, "append", refuse)
-    accepted.set(frame(1), {"frame_id": 1}, {}).wait(1.0)
+    accepted.set(JudgedPoint(frame(1), {"frame_id": 1}, {})).wait(1.0)
     assert "No space" in str(accepted.error)
 
 
 def test_unstaging_takes_back_a_frame_whose_event_never_came(tmp_path):
     frames = FrameFile(tmp_path / "other.h5", ENERGY, ANGLE)
     accepted = AcceptedPoint("accepted", KEYS, frames)
-    accepted.set(frame(1), {"frame_id": 1}, {}).wait(1.0)
+    accepted.set(JudgedPoint(frame(1), {"frame_id": 1}, {})).wait(1.0)
     list(accepted.collect_asset_docs())
-    accepted.set(frame(2), {"frame_id": 2}, {}).wait(1.0)
+    accepted.set(JudgedPoint(frame(2), {"frame_id": 2}, {})).wait(1.0)
     accepted.unstage()
     with h5py.File(tmp_path / "other.h5") as reader:
         assert reader["entry/data/frame_id"][:].tolist() == [1]

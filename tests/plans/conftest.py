@@ -45,14 +45,23 @@ class Station:
         self.lost = False
         self.over_counted = ""
         self.moves = []
+        self.journal = []
+        self.approaching = self.approach_stopped = False
 
     def prepare(self, value=None):
         self.prepared += 1
         self.lost = False
         return ended()
 
-    def set(self, request):
-        self.moves.append(request)
+    def set(self, request, *, ahead=False):
+        self.journal.append(("ahead" if ahead else "set", request))
+        if ahead:
+            self.approaching = True
+        elif request:
+            self.moves.append(request)
+            self.approaching = False
+        else:
+            self.approach_stopped = False
         return ended()
 
     def trigger(self):
@@ -71,7 +80,7 @@ class Station:
         self.forgotten += 1
 
     def stop(self, *, success=False):
-        pass
+        self.approach_stopped, self.approaching = self.approaching, False
 
 
 class JudgedGate(Gate):
@@ -131,7 +140,8 @@ class Bench:
         yield Msg("stage", self.taker.accepted)
         yield from bps.declare_stream(self.taker.accepted, name="primary")
         for pixel in range(n):
-            yield from take_point(self.taker, pixel, {"x": float(pixel)})
+            after = {"x": pixel + 1.0} if pixel + 1 < n else None
+            yield from take_point(self.taker, pixel, {"x": float(pixel)}, after)
         yield Msg("unstage", self.taker.accepted)
         yield from bps.close_run()
 

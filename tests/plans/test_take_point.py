@@ -18,6 +18,25 @@ def test_undisturbed_points_are_saved_once_each_and_moved_to(bench, engine):
     assert b.station.moves == [{"x": 0.0}, {"x": 1.0}, {"x": 2.0}]
 
 
+def test_the_axes_set_out_for_the_next_point_once_this_one_is_good_and_never_for_a_refused_one(bench, engine):
+    b = bench(refuse={1})
+    engine(b.plan(2))
+    first, second = {"x": 0.0}, {"x": 1.0}
+    assert b.station.journal == [("set", first), ("set", first), ("ahead", second), ("set", second)]
+
+
+def test_axes_that_a_pause_stopped_on_their_way_come_to_rest_before_they_set_out_again(bench, engine):
+    b, commands = bench(), []
+    engine.msg_hook = lambda msg: commands.append(msg.command)
+    engine(b.plan(2))
+    b.forget()
+    b = bench()
+    b.run_interrupted(commands.index("save"), "pause", 0, n=2)
+    asked = [request for _, request in b.station.journal]
+    assert asked == [{"x": 0.0}, {"x": 1.0}, {}, {"x": 1.0}]
+    assert [event["pixel"] for event in b.events()] == [0, 1]
+
+
 def test_no_message_comes_between_create_read_and_save(bench, engine):
     b = bench()
     commands = []
