@@ -13,7 +13,10 @@ import pytest
 from microarpes.sim.process import running_ioc
 
 HAVE_CLIENTS = all(importlib.util.find_spec(name) for name in ("ophyd_async", "aioca"))
-needs_clients = pytest.mark.skipif(not HAVE_CLIENTS, reason="needs pip install -e '.[clients]' (ophyd-async, aioca)")
+# `make` installs them: where the whole suite has to pass their absence is a failure.
+needs_clients = pytest.mark.skipif(
+    not HAVE_CLIENTS and not os.environ.get("CI"), reason="needs pip install -e '.[clients]' (ophyd-async, aioca)"
+)
 
 
 @pytest.fixture(scope="module")
