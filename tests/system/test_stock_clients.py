@@ -42,7 +42,7 @@ def test_a_stock_client_gets_what_it_relies_on(stock_ioc, what):
         env={**os.environ, **stock_ioc.environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
     assert done.stdout.endswith("done\n"), done.stderr[-3000:]
