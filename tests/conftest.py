@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -17,11 +18,13 @@ os.environ["EPICS_CA_ADDR_LIST"] = f"127.0.0.1 127.0.0.1:{OTHER_PORT}"
 # Processes started from here: several threads of BLAS in each take the cores from one another, waiting in loops.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-#: Side by side, in `make test`: what is shared by tests and takes long to make, whole files, and what is begun first so
-#: that both processes end together. The demo compiles the fit before any other test asks for it.
-SHARED = "demo_run"
+#: Side by side, in `make test`: tests of one file run in one process, and so do those of the files that share the demo,
+#: which takes long. Begun first is what takes longest, so that both processes end together; and the demo before all,
+#: for it compiles the fit that others ask for.
+SYSTEM = Path(__file__).parent / "system"
+DEMO = {f"system/{path.name}" for path in SYSTEM.glob("test_*.py") if "demo_run" in path.read_text()}
 FIRST = (
-    SHARED,
+    "demo",
     "system/test_chaos.py",
     "system/test_replay.py",
     "system/test_analysers.py",
@@ -30,24 +33,31 @@ FIRST = (
     "system/test_bad_input.py",
     "analysis/test_engines.py",
     "system/test_sub_frames.py",
-    "analysis/test_background.py",
     "system/test_kill.py",
 )
 
 
-def group_of(item):
-    """Tests of one group run in one process, one after the other, so that its fixtures are made once."""
-    return SHARED if SHARED in item.fixturenames else f"{item.path.parent.name}/{item.path.name}"
+def group_of(nodeid):
+    """The name of what runs in one process, one after the other, so that its fixtures are made once."""
+    file = nodeid.partition("::")[0].removeprefix("tests/")
+    return "demo" if file in DEMO else file
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    if not hasattr(config, "workerinput"):
-        return
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item)))
-    place = {group: number for number, group in enumerate(FIRST)}
-    items.sort(key=lambda item: place.get(group_of(item), len(FIRST)))
+    if hasattr(config, "workerinput"):
+        place = {group: number for number, group in enumerate(FIRST)}
+        items.sort(key=lambda item: place.get(group_of(item.nodeid), len(FIRST)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return group_of(nodeid)
+
+    return ByGroup(config, log)
 
 
 @pytest.fixture(scope="session")
