@@ -9,7 +9,7 @@ demo: $(VENV)/installed
 	$(VENV)/bin/microarpes demo
 
 test: $(VENV)/installed-test
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n 2 --no-loadscope-reorder
 
 soak: $(VENV)/installed-test
 	MICROARPES_SOAK=1 $(VENV)/bin/python -m pytest -m soak

@@ -75,11 +75,11 @@ def demo(
     summary: Summary = None,
 ) -> None:
     """Raster the simulated beamline, fit live, store the run, compare with the known truth."""
-    from microarpes.beamline.demo import run_demo
-
     nx, ny = parse_points(points)
     if page:
         raise Refused("--page: this version has no live page yet; leave the option out")
+    from microarpes.beamline.demo import run_demo
+
     run_demo(nx, ny, step=step, seed=seed, directory=directory, exposure=exposure, rate=rate, summary=summary)
 
 
@@ -105,9 +105,9 @@ def map_(
     summary: Summary = None,
 ) -> None:
     """Raster whatever beamline the config names."""
+    nx, ny = parse_points(points)
     from microarpes.beamline.map import run_map
 
-    nx, ny = parse_points(points)
     run_map(
         config,
         (nx, ny),

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from microarpes.analysis import GapMap
 from microarpes.beamline.config import simulated_config
 from microarpes.beamline.journal import MAGIC, encode_record, read_documents
-from microarpes.beamline.report import MapPicture, write_gap_map
 from microarpes.beamline.summary import GapFigures, RunTimes, summarise
+
+if TYPE_CHECKING:
+    from microarpes.beamline.report import MapPicture
 
 Document = dict[str, Any]
 Floats = NDArray[np.float64]
@@ -117,6 +119,9 @@ def describe(raw: Document, derived: Document, journal: Path, elapsed: float) ->
     elapsed : float
         Time the fits took, s.
     """
+    # Not above: what is refused need not wait for matplotlib.
+    from microarpes.beamline.report import write_gap_map
+
     gap_map = refitted_map(journal)
     truth, live = truth_of(raw, derived["windows"], gap_map)
     figures = GapFigures(
@@ -136,6 +141,8 @@ def describe(raw: Document, derived: Document, journal: Path, elapsed: float) ->
 
 
 def _picture(raw: Document, gap_map: GapMap, truth: Floats | None) -> MapPicture:
+    from microarpes.beamline.report import MapPicture
+
     lines = (raw["grid"][axis] for axis in ("x", "y"))
     x, y = (np.linspace(line["start"], line["stop"], line["num"]) for line in lines)
     return MapPicture(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from scanspec.core import Path
-from scanspec.specs import Linspace, Spec
 
 from microarpes.devices.region import Finite
+
+if TYPE_CHECKING:
+    from scanspec.specs import Spec
 
 #: More pixels than any beamtime holds; refuses a slip of the pen before it is expanded.
 MAX_PIXELS = 1_000_000
@@ -105,6 +106,9 @@ class RasterGrid(BaseModel):
 
     def spec(self) -> Spec[str]:
         """Return the raster as a scanspec."""
+        # Not above: it takes a second, and a grid that is refused needs none.
+        from scanspec.specs import Linspace
+
         lines = {name: Linspace(name, line.start, line.stop, line.num) for name, line in (("x", self.x), ("y", self.y))}
         slow = lines["y" if self.fast_axis == "x" else "x"]
         fast = lines[self.fast_axis]
@@ -112,6 +116,8 @@ class RasterGrid(BaseModel):
 
     def points(self) -> Iterator[RasterPoint]:
         """Yield the pixels in the order of the visit."""
+        from scanspec.core import Path
+
         midpoints = Path(self.spec().calculate()).consume().midpoints
         for x, y in zip(midpoints["x"], midpoints["y"], strict=True):
             column = round((x - self.x.start) / self.x.step) if self.x.num > 1 else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import select
 import socket
 import subprocess
@@ -10,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO
 
@@ -37,17 +38,23 @@ class RunningIOC:
 
 
 def free_port() -> int:
-    """Return a port that is free on 127.0.0.1 for both TCP and UDP."""
+    """Return a port that is free on 127.0.0.1 for both TCP and UDP, as is its repeater's.
+
+    None that a system gives to clients, which begin at 32768 at the lowest: until the IOC has bound it, no socket of
+    another process gets it by chance. Nor one near 5064 to 5076, where EPICS is at home.
+    """
     for _ in range(100):
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp:
-            tcp.bind(("127.0.0.1", 0))
-            port = int(tcp.getsockname()[1])
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-                try:
-                    udp.bind(("127.0.0.1", port))
-                except OSError:
-                    continue
-                return port
+        port = 10000 + secrets.randbelow(22000)
+        with (
+            suppress(OSError),
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as repeater,
+        ):
+            tcp.bind(("127.0.0.1", port))
+            udp.bind(("127.0.0.1", port))
+            repeater.bind(("127.0.0.1", port + 1))
+            return port
     raise OSError("no port of 127.0.0.1 is free for both TCP and UDP after 100 tries")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,49 @@ os.environ.update(private_environment(IOC_PORT))
 # A second IOC, of another prefix, can be reached beside the first.
 OTHER_PORT = free_port()
 os.environ["EPICS_CA_ADDR_LIST"] = f"127.0.0.1 127.0.0.1:{OTHER_PORT}"
+# Processes started from here: several threads of BLAS in each take the cores from one another, waiting in loops.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+#: Side by side, in `make test`: tests of one file run in one process, and so do those of the files that share the demo,
+#: which takes long. Begun first is what takes longest, so that both processes end together; and the demo before all,
+#: for it compiles the fit that others ask for.
+SYSTEM = Path(__file__).parent / "system"
+DEMO = {f"system/{path.name}" for path in SYSTEM.glob("test_*.py") if "demo_run" in path.read_text()}
+FIRST = (
+    "demo",
+    "system/test_chaos.py",
+    "system/test_replay.py",
+    "system/test_analysers.py",
+    "analysis/test_real_recordings.py",
+    "plans/test_mutations.py",
+    "system/test_bad_input.py",
+    "analysis/test_engines.py",
+    "system/test_sub_frames.py",
+    "system/test_kill.py",
+)
+
+
+def group_of(nodeid):
+    """The name of what runs in one process, one after the other, so that its fixtures are made once."""
+    file = nodeid.partition("::")[0].removeprefix("tests/")
+    return "demo" if file in DEMO else file
+
+
+def pytest_collection_modifyitems(config, items):
+    if hasattr(config, "workerinput"):
+        place = {group: number for number, group in enumerate(FIRST)}
+        items.sort(key=lambda item: place.get(group_of(item.nodeid), len(FIRST)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return group_of(nodeid)
+
+    return ByGroup(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -158,7 +158,7 @@ def test_two_processes_that_compile_at_once_do_not_spoil_the_cache(tmp_path):
     for _ in range(2):
         processes = [run_small(tmp_path) for _ in range(2)]
         for process in processes:
-            out, err = process.communicate(timeout=120)
+            out, err = process.communicate(timeout=240)
             assert process.returncode == 0, err
             assert float(out) == 12.0
     assert list((tmp_path / "__pycache__").glob("*.nbi"))
@@ -169,7 +169,7 @@ def test_the_engine_compiles_where_nothing_can_be_written(tmp_path):
     (tmp_path / "__pycache__").write_text("a file where numba wants its folder")
     nowhere = {"HOME": str(tmp_path / "none"), "XDG_CACHE_HOME": "/proc/none", "NUMBA_CACHE_DIR": ""}
     process = run_small(tmp_path, nowhere)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
     assert float(out) == 12.0
 

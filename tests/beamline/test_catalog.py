@@ -122,7 +122,7 @@ def stored(tmp_path_factory):
     write_journal(folder / "gap.journal", derived_documents(derived, run, delta))
     follower = [sys.executable, "-m", "microarpes.beamline.follow_catalog", "--directory", directory, "--run", run]
     # Three writes a stream, so that the second and third extend what the first made.
-    ended = subprocess.run([*follower, "--batch", "25"], capture_output=True, text=True, timeout=120)
+    ended = subprocess.run([*follower, "--batch", "25"], capture_output=True, text=True, timeout=240)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
     return directory, run, derived, {"edc": edc, "delta": delta, "frames": frames}
 
@@ -193,7 +193,7 @@ def test_a_stock_server_and_client_read_the_same_and_want_a_key(stored):
         client.context.close()
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(60)
 
 
 def test_runs_and_show_say_what_was_measured(stored):
@@ -221,7 +221,7 @@ def test_a_folder_without_a_catalog_is_named_and_not_given_one(tmp_path):
         create_catalog(tmp_path / "50% done")
 
 
-def wait_until(happened, seconds=60):
+def wait_until(happened, seconds=150):
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline

@@ -16,7 +16,7 @@ REGION = Region(centre_energy=95.5, iterations=2, acquire_time=0.5)
 #: 4 energies in steps of 0.1 eV, those of the axis below.
 SWEEP = Region(acquisition_mode="Swept", low_energy=95.0, high_energy=95.3, energy_step=0.1, acquire_time=0.5)
 #: Seconds within which a status without hardware must have ended; a mutant without it is found that late.
-SOON = 2.0
+SOON = 5.0
 
 
 class Signal:

@@ -18,7 +18,7 @@ from microarpes.devices.region import Region
 
 REGION = Region(centre_energy=95.5, iterations=2, acquire_time=0.5)
 #: Seconds within which a status without hardware must have ended; a mutant without it is found that late.
-SOON = 2.0
+SOON = 5.0
 
 
 def ended(error=None):

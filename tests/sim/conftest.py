@@ -10,7 +10,7 @@ from caproto.threading.client import Context
 from microarpes.sim.process import running_ioc
 
 #: Seconds after which something that was waited for is missing.
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 class Events:

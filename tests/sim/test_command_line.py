@@ -57,7 +57,7 @@ def test_a_signal_ends_it_cleanly(number):
     try:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
     finally:
         if process.poll() is None:
             process.kill()

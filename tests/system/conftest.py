@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -47,17 +48,25 @@ class CommandLine:
     def command(self, *arguments):
         return [sys.executable, "-m", "microarpes.beamline.cli", *map(str, arguments)]
 
-    def __call__(self, *arguments, timeout=120, **environment):
-        return subprocess.run(
+    def __call__(self, *arguments, timeout=240, **environment):
+        process = subprocess.Popen(
             self.command(*arguments),
             cwd=self.folder,
             env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            timeout=timeout,
             stdin=subprocess.DEVNULL,
-            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            # with the IOC it started, which would take a core from the tests that follow
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            raise
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def start(self, *arguments, **options):
         return subprocess.Popen(

@@ -18,7 +18,7 @@ def put(name, value):
     assert caput(name, value, wait=True, timeout=20.0) == 1
 
 
-def until(condition, seconds=30.0):
+def until(condition, seconds=60.0):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come about"

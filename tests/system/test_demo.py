@@ -31,9 +31,12 @@ def run(folder):
     return read_run(folder)
 
 
-def test_the_demo_says_nothing_on_stderr_and_no_escape_codes_when_piped(demo_run):
+def test_the_demo_says_nothing_on_stderr_and_no_escape_codes_when_piped(demo_run, folder):
     _, _, done = demo_run
-    assert done.stderr == ""
+    with h5py.File(folder / "frames.h5") as file:
+        rejected = len(file["entry/rejected/reason"])
+    # One line for each attempt the gate refused, where the machine stood still for so long that it had to: none else.
+    assert done.stderr.count("not accepted") == len(done.stderr.splitlines()) == rejected
     assert "\x1b" not in done.stdout
     assert "\r" not in done.stdout
     assert "times as fast as a real beamline" in done.stdout

@@ -158,7 +158,7 @@ def test_both_control_layers_take_the_same_raster(ioc, tmp_path):
     command += ["--points", "3x2", "--step", "10", "--exposure", "0.02", "--directory", "runs"]
     environment = {**os.environ, "OPHYD_CONTROL_LAYER": "caproto"}
     done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     (journal,) = (tmp_path / "runs").glob("*/raw.journal")

@@ -42,7 +42,7 @@ def killed(tmp_path_factory, command_line):
         "demo", "--points", "10x10", "--exposure", "0.03", "--directory", "runs", start_new_session=True
     )
     try:
-        run_folder, seen = wait_for(lambda: events_so_far(folder / "runs", 20), 60, "twenty points")
+        run_folder, seen = wait_for(lambda: events_so_far(folder / "runs", 20), 150, "twenty points")
     finally:
         # the whole session: engine and IOC at once, as when a machine dies; the followers have sessions of their own
         os.killpg(process.pid, signal.SIGKILL)
@@ -78,7 +78,7 @@ def test_the_catalog_follows_to_the_last_acknowledged_point(killed):
             return data if "pixel" in data and len(data["pixel"]) >= len(run.events) else None
         return None
 
-    data = wait_for(caught_up, 60, "the catalog catching up")
+    data = wait_for(caught_up, 150, "the catalog catching up")
     events = sorted(run.events.values(), key=lambda event: event["seq_num"])
     assert np.asarray(data["frame_id"]).tolist() == [event["data"]["frame_id"] for event in events]
     with open_catalog(directory) as client:

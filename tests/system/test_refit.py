@@ -85,13 +85,13 @@ def test_ctrl_c_ends_it_cleanly(copied, microarpes):
     directory, folder = copied
     before = sorted(folder.iterdir())
     process = microarpes.start("refit", folder.name[:8], "--directory", directory, "--processes", "1")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not list(folder.glob("*.part")):
         assert time.monotonic() < deadline, "the refit never began"
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == 130, output
     assert output.splitlines()[-1] == "microarpes: interrupted"
     assert "Traceback" not in output

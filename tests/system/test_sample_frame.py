@@ -26,10 +26,10 @@ def manipulator(station):
     from epics import caput
 
     for name, value in zip("XYZ", CENTRE, strict=True):
-        caput(f"SIM:MANIP:ROTATION_CENTRE:{name}", value, wait=True, timeout=10.0)
+        caput(f"SIM:MANIP:ROTATION_CENTRE:{name}", value, wait=True, timeout=60.0)
     yield station.manipulator
     for name in "XYZ":
-        caput(f"SIM:MANIP:ROTATION_CENTRE:{name}", 0.0, wait=True, timeout=10.0)
+        caput(f"SIM:MANIP:ROTATION_CENTRE:{name}", 0.0, wait=True, timeout=60.0)
     for name, axis in station.manipulator.axes.items():
         axis.set(REFERENCE[0] if name == "polar" else 0.0).wait(20.0)
 
@@ -43,7 +43,7 @@ def truth():
     """Return the spot in the beam now: it is posted before each heartbeat, so after two of them it is new."""
     from epics import caget
 
-    start, deadline = caget("SIM:HEARTBEAT", use_monitor=False), time.monotonic() + 20.0
+    start, deadline = caget("SIM:HEARTBEAT", use_monitor=False), time.monotonic() + 60.0
     while caget("SIM:HEARTBEAT", use_monitor=False) < start + 2:
         assert time.monotonic() < deadline, "the heartbeat has stopped"
     return tuple(caget(f"SIM:TRUTH:SPOT:{name}", use_monitor=False) for name in "UV")
@@ -112,12 +112,12 @@ def test_a_turn_that_needs_more_than_a_soft_limit_allows_moves_nothing(frame, ma
 
     frame.set({"u": 0.0, "v": 0.0}).wait(20.0)
     before = {name: axis.setpoint.get(use_monitor=False) for name, axis in manipulator.axes.items()}
-    caput("SIM:MANIP:X.HLM", 10.0, wait=True, timeout=10.0)
+    caput("SIM:MANIP:X.HLM", 10.0, wait=True, timeout=60.0)
     try:
         # x would have to follow by 200 um sin(5 deg) = 17 um
         with pytest.raises(ValueError, match=r"x = 1\d\.\d+ um is outside the soft limits \[-5000, 10\] um") as caught:
             frame.set({"polar": REFERENCE[0] + 5.0})
         assert "\n" not in str(caught.value)
     finally:
-        caput("SIM:MANIP:X.HLM", 5000.0, wait=True, timeout=10.0)
+        caput("SIM:MANIP:X.HLM", 5000.0, wait=True, timeout=60.0)
     assert {name: axis.setpoint.get(use_monitor=False) for name, axis in manipulator.axes.items()} == before

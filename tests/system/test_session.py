@@ -32,7 +32,7 @@ def test_the_lines_of_the_banner_work_and_the_run_is_stored(ioc, tmp_path):
         input=LINES,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -55,7 +55,7 @@ def test_a_session_without_its_beamline_ends_with_one_line(tmp_path):
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 1

@@ -13,7 +13,10 @@ import pytest
 from microarpes.sim.process import running_ioc
 
 HAVE_CLIENTS = all(importlib.util.find_spec(name) for name in ("ophyd_async", "aioca"))
-needs_clients = pytest.mark.skipif(not HAVE_CLIENTS, reason="needs pip install -e '.[clients]' (ophyd-async, aioca)")
+# `make` installs them: where the whole suite has to pass their absence is a failure.
+needs_clients = pytest.mark.skipif(
+    not HAVE_CLIENTS and not os.environ.get("CI"), reason="needs pip install -e '.[clients]' (ophyd-async, aioca)"
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,7 @@ def test_a_stock_client_gets_what_it_relies_on(stock_ioc, what):
         env={**os.environ, **stock_ioc.environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
     assert done.stdout.endswith("done\n"), done.stderr[-3000:]

@@ -25,7 +25,7 @@ def put(ioc):
     def put(name, value):
         pv = pvs.setdefault(name, PV(ioc.prefix + name))
         assert pv.wait_for_connection(10.0), name
-        pv.put(value, wait=True, timeout=10.0)
+        pv.put(value, wait=True, timeout=60.0)
 
     yield put
     for pv in pvs.values():
@@ -209,7 +209,7 @@ def test_a_shutter_that_was_closed_for_a_moment_is_remembered(station):
     before = shutter.state.timestamp
     shutter.set("close").wait(10.0)
     shutter.set("open").wait(10.0)
-    deadline = time.monotonic() + 10.0
+    deadline = time.monotonic() + 60.0
     while not shutter.last_not_open >= before and time.monotonic() < deadline:
         time.sleep(0.01)
     shutter.state.get(use_monitor=False)
