@@ -36,6 +36,7 @@ class _Batch:
     """Answers that are still missing."""
 
     missing: int
+    timeout: float
     lock: threading.Lock = field(default_factory=threading.Lock)
     complete: threading.Event = field(default_factory=threading.Event)
 
@@ -70,7 +71,7 @@ class _Request:
             The connection was lost, or the IOC refused.
         """
         if self.status is None:
-            raise TimeoutError(f"{self.pvname} did not answer")
+            raise TimeoutError(f"{self.pvname} did not answer within {self.batch.timeout:g} s")
         if self.status != dbr.ECA_NORMAL:
             reason = ca.message(self.status)
             raise ConnectionError(f"{self.pvname} was not read: {reason}")
@@ -142,7 +143,7 @@ def get_all(pvs: Sequence[tuple[Any, bool]], timeout: float) -> list[dict[str, A
         return []
     if ca.current_context() is None:
         ca.attach_context(pvs[0][0].context)
-    batch = _Batch(len(pvs))
+    batch = _Batch(len(pvs), timeout)
     deadline = time.monotonic() + timeout
     requests = [_send(pv, as_text, batch) for pv, as_text in pvs]
     ca.flush_io()

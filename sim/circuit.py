@@ -74,7 +74,8 @@ class FastCircuit(VirtualCircuit):
     async def _answer_reads(self) -> None:
         """Answer the reads at the head of what was received, up to the first request that is something else."""
         data, position = self._unparsed, 0
-        write = self.client.writer.write
+        # In one piece: every write may be a packet of its own, and wake the client for one answer.
+        answers: list[bytes | bytearray] = []
         while len(data) - position >= _HEADER.size:
             command, size, data_type, data_count, sid, ioid = _HEADER.unpack_from(data, position)
             if command != _READ_NOTIFY or size:
@@ -84,12 +85,11 @@ class FastCircuit(VirtualCircuit):
                 break
             head, payload = await self._wire(entry, sid, data_type, data_count)
             head[_IOID] = ioid.to_bytes(4, "big")
-            write(bytes(head) + payload if len(payload) < _CHUNK else bytes(head))
-            if len(payload) >= _CHUNK:
-                write(payload)
+            answers += [bytes(head), payload]
             position += _HEADER.size
         if position:
             self._unparsed = data[position:]
+            self.client.writer.write(b"".join(answers))
             if self.client.writer.transport.get_write_buffer_size() > _BACKLOG:
                 await self.client.writer.drain()
 

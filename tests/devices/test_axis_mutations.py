@@ -37,7 +37,7 @@ AXIS = {
     "_why append": "test_a_move_that_ended_elsewhere_says_why",
     "_why append 2": "test_a_move_that_ended_elsewhere_says_why",
     "_why append 3": "test_a_move_that_ended_elsewhere_says_why",
-    "_settled assign": "test_an_axis_that_sticks_fails_at_its_deadline_and_says_where",
+    "set watch": "test_a_slow_backlash_approach_is_given_its_time",
 }
 
 FRAME = {
@@ -60,20 +60,18 @@ FRAME = {
 MODULES = {"axis": AXIS, "sample_frame": FRAME}
 
 #: Takes the guards of a module out in turn, leaving `pass`, and prints which test failed first. A guard is a `raise`,
-#: a call that checks, ends or stops a move, or the naming of a deadline that has passed.
+#: or a call that checks, watches, ends or stops a move.
 SCRIPT = """
 import ast, io, contextlib, importlib, json, sys, types
 import pytest
 
 module_name, source_path, *tests = sys.argv[1:]
 source = open(source_path).read()
-CALLS = set("check_units check_value forget _judge add_callback stop append _check _stop_others".split())
+CALLS = set("check_units check_value forget _judge add_callback stop append _check _stop_others watch".split())
 
 def guard(node):
     if isinstance(node, ast.Raise):
         return "raise"
-    if isinstance(node, ast.Assign) and "_exception" in ast.unparse(node.targets[0]):
-        return "assign"
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
         name = ast.unparse(node.value.func).rpartition(".")[2]
         return name if name in CALLS or (name == "finish" and len(node.value.args) == 2) else None

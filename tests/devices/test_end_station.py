@@ -294,6 +294,7 @@ def test_a_move_ahead_that_failed_is_evidence_in_the_attempt_it_was_made_for(sta
 
 def test_a_move_ahead_that_was_stopped_or_leads_elsewhere_is_made_again(station):
     x = station.manipulator.x
+    assert not station.approach_stopped
     station.set({"x": 2.0}, ahead=True).wait(SOON)
     station.stop()
     assert station.approach_stopped

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal as signal_numbers
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -145,6 +147,49 @@ def test_a_batch_of_fresh_reads_sees_what_was_just_written(station):
     for kelvin in (11.0, 12.0, 10.0):
         cryostat.setpoint.put(kelvin, wait=True)
         assert read_fresh({"setpoint": cryostat.setpoint})["setpoint"]["value"] == kelvin
+
+
+def test_a_batch_of_fresh_reads_gives_numbers_states_and_arrays_as_single_ones_do(station):
+    from microarpes.devices.channel_access import read_fresh
+
+    image, state = station.analyser.image, station.analyser.state
+    signals = {
+        "double": station.gauge.pressure,
+        "integer": image.n_energy,
+        "enum as a number": state.detector_state,
+        "enum as text": station.shutter.state,
+        "long string": state.message,
+        "array": image.array,
+    }
+    found = read_fresh(signals)
+    assert list(found) == list(signals)
+    for name, signal in signals.items():
+        alone = signal.get(use_monitor=False)
+        assert type(found[name]["value"]) is type(alone), name
+        if name != "double":  # the pressure is another one by now
+            assert np.array_equal(found[name]["value"], alone), name
+        assert found[name]["timestamp"] <= signal.timestamp
+        assert found[name]["alarm_severity"] == signal.alarm_severity
+
+
+def test_an_answer_that_comes_too_late_is_not_taken_for_that_of_the_next_read(ioc, station, monkeypatch):
+    from microarpes.devices import channel_access
+    from microarpes.devices.channel_access import read_fresh
+
+    beat = {"beat": station.heartbeat.beat}
+    frozen_at = read_fresh(beat)["beat"]["timestamp"]
+    with monkeypatch.context() as hasty:
+        hasty.setattr(channel_access, "READ_TIMEOUT", 0.1)
+        os.kill(ioc.process.pid, signal_numbers.SIGSTOP)
+        try:
+            with pytest.raises(TimeoutError, match=r"HEARTBEAT did not answer within 0\.1 s"):
+                read_fresh(beat)
+        finally:
+            os.kill(ioc.process.pid, signal_numbers.SIGCONT)
+    deadline = time.monotonic() + 10.0
+    while not (stamp := read_fresh(beat)["beat"]["timestamp"]) > frozen_at:
+        assert time.monotonic() < deadline
+    assert stamp > frozen_at
 
 
 def test_both_control_layers_take_the_same_raster(ioc, tmp_path):
