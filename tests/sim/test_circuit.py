@@ -7,10 +7,17 @@ import numpy as np
 import pytest
 
 from microarpes.sim.channel_access import FastContext
+from microarpes.sim.process import free_port
 from microarpes.sim.signals import choice, integers, number
 
 HEADER = struct.Struct(">HHHHII")
 TIME_DOUBLE, DOUBLE, LONG, ENUM = 20, 6, 5, 3
+
+
+@pytest.fixture(autouse=True)
+def port_of_its_own(monkeypatch):
+    # At a port that an IOC of other tests holds, caproto leaves the socket that found it taken to the collector.
+    monkeypatch.setenv("EPICS_CA_SERVER_PORT", str(free_port()))
 
 
 class Wire:
