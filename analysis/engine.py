@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 #: Engines, and the version of their arithmetic.
-COMPILED_ENGINE, NUMPY_ENGINE = "numba-1", "numpy-1"
+COMPILED_ENGINE, NUMPY_ENGINE = "numba-2", "numpy-2"
 
 Flags = NDArray[np.bool_]
 Ints = NDArray[np.int64]

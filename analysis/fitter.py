@@ -55,7 +55,7 @@ class GapFitter:
     min_angular_contrast : float
         Pixels with less are ``off-sample``.
     engine : str, optional
-        ``"numba-1"`` or ``"numpy-1"``; by default the compiled one, numpy where numba is absent or the line shape
+        ``"numba-2"`` or ``"numpy-2"``; by default the compiled one, numpy where numba is absent or the line shape
         has no compiled form. They agree to 1e-6 in the parameters.
     likelihood, read_noise : str and float, detector units
         ``"poisson"``, or ``"gaussian"`` for a detector with readout noise; see `microarpes.analysis.likelihood`.

@@ -94,7 +94,7 @@ CORPUS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("engine", [None, "numpy-1"], ids=["default engine", "numpy"])
+@pytest.mark.parametrize("engine", [None, "numpy-2"], ids=["default engine", "numpy"])
 @pytest.mark.parametrize(("status", "make"), [row[1:] for row in CORPUS], ids=[row[0] for row in CORPUS])
 def test_a_bad_edc_gets_its_verdict_and_no_number(energy, edc, status, make, engine):
     fit = GapFitter(energy, saturation=50_000.0, engine=engine).fit(make(energy, edc))
@@ -117,7 +117,7 @@ def test_a_pixel_without_a_dispersing_band_is_off_the_sample(energy, edc):
     assert fitter.fit(np.zeros(energy.size), angular_contrast=0.01).status == "off-sample"
 
 
-@pytest.mark.parametrize("engine", [None, "numpy-1"])
+@pytest.mark.parametrize("engine", [None, "numpy-2"])
 def test_electrons_lost_evenly_leave_a_measurement(energy, edc, engine):
     # Every second channel dead: a bin of two keeps one, so half the electrons are left, half a channel off the centre.
     fit = GapFitter(energy, engine=engine).fit(changed(good(edc, energy), slice(None, None, 2), 0.0))
@@ -140,7 +140,7 @@ def test_the_corpus_is_large_and_has_no_two_cases_of_one_name():
         (-62.0, 30.0, "ok"),  # short, but it holds peak, edge and dark
     ],
 )
-@pytest.mark.parametrize("engine", [None, "numpy-1"])
+@pytest.mark.parametrize("engine", [None, "numpy-2"])
 def test_a_truncated_axis_is_fitted_only_where_it_holds_an_edge(energy, edc, low, high, status, engine):
     part = (energy >= low) & (energy <= high)
     fit = GapFitter(energy[part], engine=engine).fit(good(edc, energy)[part])

@@ -55,7 +55,7 @@ def test_negative_values_are_data_only_with_readout_noise(edc, energy):
 def test_without_readout_noise_both_likelihoods_are_one(edc, energy):
     counts = np.random.default_rng(9).poisson(edc(energy, peak=80.0)).astype(float)
     poisson, gaussian = (
-        GapFitter(energy, engine="numpy-1").fit(counts),
+        GapFitter(energy, engine="numpy-2").fit(counts),
         GapFitter(energy, likelihood="gaussian").fit(counts),
     )
     assert (poisson.delta, poisson.delta_stderr, poisson.deviance) == (
