@@ -154,15 +154,15 @@ def predict(model: Model, theta: Array, eps_k: float, lines: Array, binned: Arra
         f0, f1, f2 = linear[0], linear[1], linear[2]
         r0, r1, r2, r3, r4, r5, r6 = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6]
         for b in range(n_bins):
-            value = binned[4 * b]
+            r3[b] = binned[4 * b]
             r0[b] = amplitude * binned[4 * b + 1]
             r1[b] = amplitude * binned[4 * b + 2]
             r2[b] = amplitude * binned[4 * b + 3]
-            r3[b] = value
+        for b in range(n_bins):
             r4[b] = f0[b]
             r5[b] = f1[b]
             r6[b] = f2[b]
-            mu[b] = max(amplitude * value + (deep * f0[b] + at_ef * f1[b] + dark * f2[b]), FLOOR)
+            mu[b] = max(amplitude * r3[b] + (deep * f0[b] + at_ef * f1[b] + dark * f2[b]), FLOOR)
 
 
 @compiled
