@@ -157,7 +157,7 @@ def test_a_sweep_leads_in_shows_partial_sums_and_counts_once(client):
         names = [
             CAM + n for n in ("LEADING_IN_RBV", "INT_SPECTRUM", "INT_SPECTRUM_LAST", "ArrayCounter_RBV", "AcquireBusy")
         ]
-        # Sums so far come before the final one. A server under load may leave out some of the 41, or all: once more then.
+        # Sums so far come before the final one. A server under load may leave out some of the 41, or all: then again.
         posted, deadline = [], time.monotonic() + 60.0
         while posted.count(CAM + "INT_SPECTRUM") < 2:
             assert time.monotonic() < deadline, "no sum of a part was posted"
