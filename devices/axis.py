@@ -70,6 +70,8 @@ class Axis(Device):
         #: The last request, None before the first, and the way to it, in the axis' unit.
         self.requested: float | None = None
         self.distance = 0.0
+        #: Seconds the last move may take before it counts as stalled.
+        self.allowed = 0.0
         self._moving: Status | None = None
         self._settings = WatchedSettings({field.name: getattr(self, field.name) for field in fields(MotorSettings)})
         self.setpoint.subscribe(self._on_connection, event_type=self.setpoint.SUB_META, run=False)
@@ -153,8 +155,8 @@ class Axis(Device):
         self.distance = request - self.position
         # A bare status: one that knows its device prints all of it when it is made, for a trace.
         status = Status()
-        allowed = 2 * self.kinematic_time(self.distance) + MOVE_MARGIN
-        deadlines.watch(status, allowed, lambda: finish(status, self._stalled(request)))
+        self.allowed = 2 * self.kinematic_time(self.distance) + MOVE_MARGIN
+        deadlines.watch(status, self.allowed, lambda: finish(status, self._stalled(request)))
         self.requested = request
         self._moving = status
         status.add_callback(self._stop_if_failed)

@@ -90,7 +90,8 @@ class SampleFrame:
                 refused = error
                 break
         self._requests = {name: axis.requested for name, axis in self.manipulator.axes.items()}
-        status = Status(self, timeout=max([move.timeout or 0.0 for move in moves.values()], default=0) + JUDGEMENT_TIME)
+        allowed = max((self.manipulator.axes[name].allowed for name in moves), default=0.0)
+        status = Status(self, timeout=allowed + JUDGEMENT_TIME)
         self._moving = status
         _Together(self, moves, status, functools.partial(self._judge, asked)).begin(refused)
         return status
