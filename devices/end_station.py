@@ -249,12 +249,16 @@ class EndStation:
                 attempt.message = str(self.analyser.state.message.get(use_monitor=False))
             if self.lost:
                 attempt.errors.append("a connection to the beamline was lost during the attempt")
-            if self.over_counted:
-                attempt.errors.append(self.over_counted)
+            if over := self.over_counted or self._frame_over_count(attempt):
+                attempt.errors.append(over)
         except Exception as error:  # noqa: BLE001 - evidence, judged by the gate
             attempt.errors.append(f"reading: {error}")
         attempt.ledger["time_read"] = time.perf_counter() - started
         return {"evidence": {"value": attempt, "timestamp": time.time()}}
+
+    def _frame_over_count(self, attempt: Evidence) -> str:
+        swept = attempt.counted_fraction < 1.0  # then the energies of a frame were not counted at one time
+        return "" if self.guard is None or swept else self.guard.refusal(attempt.frame, attempt.acquire_time)
 
     def _look_at_the_shutter(self, attempt: Evidence) -> None:
         """Read the shutter too where beam was missing: whether it was the cause decides on a partial exposure."""

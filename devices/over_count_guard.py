@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from ophyd import Device, EpicsSignalRO
 from ophyd import FormattedComponent as FCpt
 
@@ -37,6 +39,16 @@ class OverCountGuard(Device):
         """Watch from now on; `on_trip` is called once, with the rate, from the thread that hears of it."""
         self.tripped = None
         self._on_trip = on_trip
+
+    def refusal(self, frame: NDArray[Any] | None, seconds: float) -> str:
+        """Return why a frame of so many seconds holds more than the detector may count; empty if it does not.
+
+        The count rate is told beside the frame and may be heard of only after it.
+        """
+        counts = 0.0 if frame is None else float(np.sum(frame, dtype=np.float64))
+        if not seconds > 0 or not counts > self.limit * seconds:
+            return ""
+        return f"the frame holds {counts / seconds:.3g} counts/s, the limit is {self.limit:.3g} counts/s"
 
     def _on_rate(self, value: Any = None, **_: Any) -> None:
         rate = float(value)

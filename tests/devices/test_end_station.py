@@ -186,9 +186,13 @@ def silent(**parts):
 
 class Guard:
     limit, tripped, name = 1e6, None, "guard"
+    found_in_frame = ""
 
     def reset(self, on_trip):
         self.tripped, self.trip = None, on_trip
+
+    def refusal(self, frame, seconds):
+        return self.found_in_frame if frame is not None and seconds == 1.5 else ""
 
     def walk_signals(self, **_):
         return ()
@@ -489,6 +493,22 @@ def test_the_over_count_guard_watches_each_exposure_and_spares_the_detector():
     assert station.shutter.close_command.puts == [1]
     assert "2e+06 counts/s, its limit is 1e+06" in station.over_counted
     assert found(station).errors == [station.over_counted]
+    assert attempt(station).errors == []
+
+
+def test_a_frame_that_holds_too_much_is_evidence_before_the_rate_is_heard_of():
+    guard = Guard()
+    guard.found_in_frame = "the frame holds 2e+06 counts/s"
+    station = make_station(guard=guard)
+    station.analyser.exposure_time = ExposureTime(real=1.5, counted=1.5)
+    assert attempt(station).errors == [guard.found_in_frame]
+
+
+def test_the_frame_of_a_sweep_is_not_taken_for_one_exposure():
+    guard = Guard()
+    guard.found_in_frame = "the frame holds 2e+06 counts/s"
+    station = make_station(guard=guard)
+    station.analyser.exposure_time = ExposureTime(real=1.5, counted=0.75)
     assert attempt(station).errors == []
 
 
