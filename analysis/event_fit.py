@@ -118,7 +118,7 @@ class EventFitter:
         """Fit one window."""
         if edc is None or calibration is None:
             return None
-        fitter = self._fitter(layout, calibration, (i,))
+        fitter = self.fitter(layout, calibration, (i,))
         return None if fitter is None else fitter.fit(edc[i], contrast)
 
     def _joint(
@@ -127,11 +127,11 @@ class EventFitter:
         """Fit all windows together."""
         if edc is None or calibration is None:
             return None
-        fitter = self._fitter(layout, calibration, tuple(range(len(layout.windows))))
+        fitter = self.fitter(layout, calibration, tuple(range(len(layout.windows))))
         return None if fitter is None else fitter.fit_joint(edc, contrast)
 
-    def _fitter(self, layout: RunLayout, calibration: Calibration, windows: tuple[int, ...]) -> GapFitter | None:
-        """Fitter for some windows under a calibration; None when axis or calibration allow none."""
+    def fitter(self, layout: RunLayout, calibration: Calibration, windows: tuple[int, ...]) -> GapFitter | None:
+        """Return the fitter of some windows, by number, under a calibration; None when axis or calibration allow none."""
         key = (layout.energy_axis.tobytes(), calibration, windows)
         if key in self._fitters:
             self._fitters.move_to_end(key)

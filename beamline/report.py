@@ -18,15 +18,10 @@ from matplotlib.path import Path as Outline
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from microarpes.beamline.pixel_classes import NO_FIT, PixelClass, class_of, robust_levels
+
 Floats = NDArray[np.float64]
 
-#: How pixels without a gap are drawn: label, hatch, face. Read in grey or by anybody, no two look alike.
-_OFF_SAMPLE = ("off sample", "--", "0.88")
-_BAD_FIT = ("bad fit", "//////", "white")
-_NO_GAP = ("no gap resolved", "....", "white")
-_NO_FIT = ("no fit", "xxxx", "white")
-_UNMEASURED = ("not measured", "", "white")
-_CLASSES = {"off-sample": _OFF_SAMPLE, "bad-fit": _BAD_FIT, "no-gap": _NO_GAP, "": _UNMEASURED}
 _INK = "0.35"
 _STYLE: dict[Any, Any] = {
     "font.size": 9.0,
@@ -118,27 +113,6 @@ def gap_label(phi: float | None) -> str:
     return "gap at $k_F$" if phi is None else f"gap at $k_F$, $\\phi$ = {phi:.1f}°"
 
 
-def robust_levels(values: Floats, least: float = 0.0) -> tuple[float, float]:
-    """Return colour limits: the 2nd and 98th percentile, apart by `least` at the least.
-
-    Noise alone must not fill the colour scale; with `least` four times the median error a flat map looks flat.
-
-    Parameters
-    ----------
-    values : ndarray
-        NaN is left out.
-    least : float
-        Smallest span, in the unit of `values`.
-    """
-    good = values[np.isfinite(values)]
-    if not good.size:
-        return 0.0, 1.0
-    low, high = np.percentile(good, [2.0, 98.0]).tolist()
-    span = max(least, high - low, 1e-9 * max(abs(low), abs(high)), 1e-12)
-    middle = 0.5 * (low + high)
-    return middle - 0.5 * span, middle + 0.5 * span
-
-
 def half_pixel_extent(picture: MapPicture) -> tuple[float, float, float, float]:
     """Return left, right, bottom and top of the map in um: half a pixel beyond the outermost centres."""
     steps = [abs(float(axis[-1] - axis[0])) / (len(axis) - 1) for axis in (picture.x, picture.y) if len(axis) > 1]
@@ -205,12 +179,12 @@ def _status(picture: MapPicture) -> NDArray[np.str_]:
     return np.asarray(picture.status, dtype=str)
 
 
-def _present(picture: MapPicture) -> list[tuple[tuple[str, str, str], NDArray[np.bool_], list[str]]]:
+def _present(picture: MapPicture) -> list[tuple[PixelClass, NDArray[np.bool_], list[str]]]:
     """Classes of pixels without a gap that occur: how to draw, where, and the verdicts in them."""
     status = _status(picture)
-    classes: dict[tuple[str, str, str], list[str]] = {}
+    classes: dict[PixelClass, list[str]] = {}
     for verdict in sorted(set(status.ravel()) - {"ok"}):
-        classes.setdefault(_CLASSES.get(verdict, _NO_FIT), []).append(str(verdict))
+        classes.setdefault(class_of(str(verdict)) or NO_FIT, []).append(str(verdict))
     return [(kind, np.isin(status, verdicts), verdicts) for kind, verdicts in classes.items()]
 
 
@@ -218,21 +192,20 @@ def _draw_classes(axes: Axes, picture: MapPicture) -> None:
     left, right, bottom, top = half_pixel_extent(picture)
     wide, high = (right - left) / len(picture.x), (top - bottom) / len(picture.y)
     corners = np.array([[0.0, 0.0], [wide, 0.0], [wide, high], [0.0, high]])
-    for (_, hatch, face), where, _ in _present(picture):
+    for kind, where, _ in _present(picture):
         rows, columns = np.nonzero(_upright(where, picture))
         places = [(left + i * wide, bottom + j * high) for i, j in zip(columns, rows, strict=True)]
         squares = [Outline(np.vstack([corners + place, corners[:1]]), closed=True) for place in places]
         outline = Outline.make_compound_path(*squares)
-        axes.add_patch(PathPatch(outline, facecolor=face, edgecolor=_INK, hatch=hatch, linewidth=0.0))
+        axes.add_patch(PathPatch(outline, facecolor=kind.face, edgecolor=_INK, hatch=kind.hatch, linewidth=0.0))
 
 
 def _legend(picture: MapPicture) -> list[Patch]:
     handles = []
-    for (label, hatch, face), where, verdicts in _present(picture):
-        name = f"{label} ({', '.join(verdicts)})" if (label, hatch, face) == _NO_FIT else label
-        handles.append(
-            Patch(facecolor=face, edgecolor=_INK, hatch=hatch, linewidth=0.7, label=f"{name}: {where.sum()}")
-        )
+    for kind, where, verdicts in _present(picture):
+        name = f"{kind.label} ({', '.join(verdicts)})" if kind == NO_FIT else kind.label
+        look = {"facecolor": kind.face, "edgecolor": _INK, "hatch": kind.hatch, "linewidth": 0.7}
+        handles.append(Patch(**look, label=f"{name}: {where.sum()}"))
     return handles
 
 

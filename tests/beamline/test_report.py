@@ -8,7 +8,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from microarpes.beamline import report
-from microarpes.beamline.report import MapPicture, gap_label, half_pixel_extent, robust_levels, write_gap_map
+from microarpes.beamline.pixel_classes import robust_levels
+from microarpes.beamline.report import MapPicture, gap_label, half_pixel_extent, write_gap_map
 
 
 def picture(ny=12, nx=10, verdicts=("off-sample", "bad-fit", "no-gap", "low-counts", ""), seed=4):

@@ -1,0 +1,119 @@
+"""One viewer's page: the panels, what the viewer chooses on it, and the clock that brings it up to date."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from bokeh.document import Document as BokehDocument
+from bokeh.models import Div
+
+from microarpes.beamline.page_choices import Choices
+from microarpes.beamline.page_controls import ViewControls
+from microarpes.beamline.page_frame import FramePanel
+from microarpes.beamline.page_header import Header, pixel_html
+from microarpes.beamline.page_maps import Maps
+from microarpes.beamline.page_run import RunFeed
+from microarpes.beamline.page_spectrum import SpectrumFits, SpectrumPanel
+from microarpes.beamline.page_statistics import StatisticsPanel
+from microarpes.beamline.page_style import STYLES
+from microarpes.beamline.page_time_line import TimeLinePanel
+
+logger = logging.getLogger(__name__)
+
+#: Milliseconds between two looks at the run.
+TICK = 50
+
+
+@dataclass
+class Task:
+    """Something to bring up to date every so often, s."""
+
+    call: Callable[[], None]
+    every: float
+    due: float = field(default=0.0)
+
+
+class Page:
+    """The page of one viewer.
+
+    Parameters
+    ----------
+    doc : bokeh Document
+    feed : RunFeed
+        Shared by all viewers of the run; its start document must have been read.
+    fits : SpectrumFits
+    theme : str
+        ``light`` or ``dark``.
+    clock : callable
+        Seconds since the epoch, of this machine and never of the viewer's.
+    """
+
+    def __init__(
+        self, doc: BokehDocument, feed: RunFeed, fits: SpectrumFits, theme: str, clock: Callable[[], float] = time.time
+    ) -> None:
+        style = STYLES[theme]
+        self.feed, self.clock = feed, clock
+        self.choices = Choices(feed)
+        self.header = Header(self.choices)
+        self.maps = Maps(self.choices, style)
+        self.spectrum = SpectrumPanel(self.choices, style, fits)
+        self.frame = FramePanel(self.choices, style)
+        self.statistics = StatisticsPanel(self.choices, style)
+        self.time_line = TimeLinePanel(feed, style)
+        self.controls = ViewControls(self.choices, self.maps, self.spectrum, theme)
+        self.texts = {name: text_div(name) for name in ("head", "legend", "pixel", "numbers")}
+        self._add_roots(doc)
+        self.tasks = [
+            Task(self._read, 0.0), Task(self.maps.update, 0.05), Task(self.spectrum.update, 0.15),
+            Task(self._write, 0.3), Task(self.frame.update, 0.5), Task(self.statistics.update, 0.7),
+            Task(self.time_line.update, 1.0),
+        ]  # fmt: skip
+        for task in self.tasks:
+            task.call()
+        doc.add_periodic_callback(self.tick, TICK)
+
+    def _add_roots(self, doc: BokehDocument) -> None:
+        roots: dict[str, Any] = {f"map_{name}": plot for name, plot in self.maps.figures.items()}
+        roots |= {"edc": self.spectrum.figure, "residuals": self.spectrum.residuals, "frame": self.frame.figure}
+        roots |= {"histogram": self.statistics.histogram, "scatter": self.statistics.scatter}
+        roots |= {f"time_{number}": plot for number, plot in enumerate(self.time_line.figures)}
+        roots |= {f"text_{name}": div for name, div in self.texts.items()}
+        roots |= self.controls.roots
+        for name, model in roots.items():
+            model.name = name
+            doc.add_root(model)
+
+    def _read(self) -> None:
+        self.feed.advance()
+
+    def tick(self) -> None:
+        """Do what is due; one slow panel a tick, so that several viewers take turns."""
+        now = time.monotonic()
+        for task in self.tasks:
+            if now >= task.due:
+                task.call()
+                task.due = now + task.every
+                if time.monotonic() - now > 0.02:
+                    return
+
+    def _write(self) -> None:
+        self.controls.update()
+        for name, text in (
+            ("head", self.header.html(self.clock())),
+            ("legend", self.header.legend()),
+            ("pixel", pixel_html(self.choices, self.spectrum.text)),
+            ("numbers", self.statistics.text),
+        ):
+            if self.texts[name].text != text:
+                self.texts[name].text = text
+
+
+def text_div(name: str) -> Div:
+    """Return an empty piece of text; its letters come from the page's own style sheet."""
+    from bokeh.models import ImportedStyleSheet
+
+    return Div(text="", css_classes=[name], stylesheets=[ImportedStyleSheet(url="/assets/page.css")])

@@ -1,0 +1,99 @@
+"""What one viewer has chosen: pixel, regions of interest, levels, thresholds; the panels look here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microarpes.beamline.page_run import RunFeed
+
+Mask = NDArray[np.bool_]
+#: Pixels a viewer can see in one go; beyond, the newest of them are drawn with the whole map.
+LEVELS = ("robust", "min-max", "manual")
+
+
+@dataclass
+class Choices:
+    """The choices of one viewer of one run.
+
+    Attributes
+    ----------
+    feed : RunFeed
+    follow : bool
+        Show the newest pixel.
+    chosen : int
+        The pixel shown while `follow` is off.
+    regions : dict of str to ndarray of bool, shape (ny, nx)
+        Regions of interest ``A`` and ``B``.
+    max_error, max_goodness : float
+        Pixels with a larger error (meV) or deviance per degree of freedom are masked, never deleted.
+    """
+
+    feed: RunFeed
+    follow: bool = True
+    chosen: int = 0
+    regions: dict[str, Mask] = field(default_factory=dict)
+    max_error: float = np.inf
+    max_goodness: float = np.inf
+    version: int = 0
+    _watchers: list[Callable[[], None]] = field(default_factory=list)
+
+    @property
+    def pixel(self) -> int | None:
+        """The pixel to show, None before the first one."""
+        return self.feed.newest if self.follow else self.chosen
+
+    def choose(self, pixel: int) -> None:
+        """Show a pixel and stay on it."""
+        if 0 <= pixel < self.feed.status.size:
+            self.follow, self.chosen = False, int(pixel)
+            self._tell()
+
+    def go(self, columns: int, rows: int) -> None:
+        """Step to a neighbour: columns to larger pixel numbers, rows to later rows; the border stops."""
+        ny, nx = self.feed.shape
+        if self.pixel is None or not nx:
+            return
+        row, column = divmod(self.pixel, nx)
+        self.choose(int(np.clip(row + rows, 0, ny - 1)) * nx + int(np.clip(column + columns, 0, nx - 1)))
+
+    def follow_newest(self) -> None:
+        """Show the newest pixel from now on."""
+        self.follow = True
+        self._tell()
+
+    def set_region(self, name: str, mask: Mask | None) -> None:
+        """Keep a region of interest, or forget it."""
+        if mask is None or not mask.any():
+            self.regions.pop(name, None)
+        else:
+            self.regions[name] = mask
+        self._tell()
+
+    def set_thresholds(self, max_error: float, max_goodness: float) -> None:
+        """Mask pixels beyond these."""
+        self.max_error, self.max_goodness = max_error, max_goodness
+        self._tell()
+
+    def good(self) -> Mask:
+        """Return the pixels with a gap that the thresholds let through, shape (ny, nx)."""
+        planes = self.feed.planes
+        good: Mask = self.feed.status == "ok"
+        if np.isfinite(self.max_error):
+            good = good & (planes["delta_stderr"] <= self.max_error)
+        if np.isfinite(self.max_goodness):
+            with np.errstate(invalid="ignore", divide="ignore"):
+                good = good & (planes["deviance"] / planes["dof"] <= self.max_goodness)
+        return good
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Call `watcher` when a choice has changed."""
+        self._watchers.append(watcher)
+
+    def _tell(self) -> None:
+        self.version += 1
+        for watcher in self._watchers:
+            watcher()

@@ -1,0 +1,136 @@
+"""The top of the page: which run, how far, what is wrong; as HTML."""
+
+from __future__ import annotations
+
+import html
+import time
+from typing import Any
+
+import numpy as np
+
+from microarpes.beamline.page_choices import Choices
+from microarpes.beamline.page_run import WAITING
+from microarpes.beamline.pixel_classes import CLASSES, class_of
+from microarpes.beamline.progress import clock
+
+#: Intervals between points that the estimate of the time left is made from.
+RECENT = 50
+#: A run is quiet when nothing came for this many times the usual interval, and for this many seconds.
+QUIET, QUIET_S = 10.0, 15.0
+
+
+def intervals(times: list[float]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return the last intervals between points, s, without pauses: none above 5 times the median."""
+    steps = np.diff(np.asarray(times[-RECENT - 1 :], dtype=np.float64))
+    return steps[steps <= 5.0 * np.median(steps)] if steps.size else steps
+
+
+def time_left(times: list[float], left: int) -> tuple[float, float]:
+    """Return the estimate of the time left and its error, s; NaN before the second point."""
+    steps = intervals(times)
+    if not steps.size:
+        return np.nan, np.nan
+    return left * float(steps.mean()), left * float(steps.std()) / np.sqrt(steps.size) + float(steps.std()) * np.sqrt(
+        left
+    )
+
+
+class Header:
+    """Text of the top of the page."""
+
+    def __init__(self, choices: Choices) -> None:
+        self.choices, self.feed = choices, choices.feed
+
+    def title(self) -> str:
+        """Return what the map is of."""
+        start = self.feed.start or {}
+        sample = str((start.get("sample") or {}).get("id", ""))
+        began = time.strftime("%Y-%m-%d %H:%M", time.localtime(start.get("time", 0.0)))
+        return f"{sample}, run {self.feed.uid[:8]}, begun {began}"
+
+    def state(self, now: float) -> str:
+        """Return what the run does: running, quiet since, ended as."""
+        if self.feed.stop is not None:
+            reason = str(self.feed.stop.get("reason", ""))
+            return f"ended: {self.feed.stop['exit_status']}" + (f", {reason}" if reason else "")
+        times = self.feed.history["time"]
+        if not times:
+            return "begun, no point yet"
+        steps, since = intervals(times), now - times[-1]
+        if since > QUIET_S and (not steps.size or since > QUIET * float(np.median(steps))):
+            return f"quiet for {clock(since)}"
+        return "running"
+
+    def alarms(self, now: float) -> list[str]:
+        """Return what somebody must know."""
+        found = []
+        attempts = np.asarray(self.feed.history["attempt"][-20:])
+        if (attempts > 1).sum() >= 5:
+            found.append(f"{int((attempts > 1).sum())} of the last {attempts.size} points were refused and taken again")
+        if self.feed.stop is not None and self.feed.stop["exit_status"] != "success":
+            found.append(f"the run ended as {self.feed.stop['exit_status']}: {self.feed.stop.get('reason', '')}")
+        waiting = int((self.feed.status == WAITING).sum())
+        if waiting > 100:
+            found.append(f"the fit is {waiting} pixels behind")
+        if self.state(now).startswith("quiet"):
+            found.append(f"no point for {clock(now - self.feed.history['time'][-1])}")
+        return found
+
+    def html(self, now: float) -> str:
+        """Return the whole."""
+        done, total = self.feed.n_measured, self.feed.status.size
+        parts = [f"<b>{html.escape(self.state(now))}</b>", f"{done} of {total} pixels"]
+        if self.feed.stop is None and done < total:
+            left, error = time_left(self.feed.history["time"], total - done)
+            steps = intervals(self.feed.history["time"])
+            if steps.size:
+                parts.append(f"{1.0 / steps.mean():.1f} pixels/s")
+                parts.append(f"left {clock(left)} \N{PLUS-MINUS SIGN} {error:.0f} s")
+        parts += self._readings()
+        bar = f"<progress max='{total}' value='{done}' aria-label='pixels measured'></progress>"
+        alarms = "".join(
+            f"<p class='alarm' role='alert'>\N{WARNING SIGN} {html.escape(text)}</p>" for text in self.alarms(now)
+        )
+        items = "".join(f"<span>{part}</span>" for part in parts)
+        return f"{alarms}<p class='title'>{html.escape(self.title())}</p><p class='facts'>{bar}{items}</p>"
+
+    def _readings(self) -> list[str]:
+        history = self.feed.history
+        if not history["time"]:
+            return []
+        return [
+            f"{history['sample_temperature'][-1]:.1f} K",
+            f"ring {history['ring_current'][-1]:.1f} mA",
+            f"{history['pressure'][-1]:.1e} mbar",
+            f"retaken {int(np.sum(np.asarray(history['attempt']) - 1))}",
+        ]
+
+    def legend(self) -> str:
+        """Return the classes of pixels with their hatches and how many there are, as HTML."""
+        status = self.feed.status
+        rows = [f"<li>ok: {int((status == 'ok').sum())}</li>"]
+        for kind in CLASSES:
+            found = [(verdict, int((status == verdict).sum())) for verdict in kind.verdicts]
+            number = sum(count for _, count in found)
+            named = ", ".join(verdict for verdict, count in found if count) if len(found) > 1 and number else ""
+            told = f" ({named})" if named else ""
+            rows.append(f"<li><i class='swatch {kind.pattern}'></i>{kind.label}{told}: {number}</li>")
+        rows.append(f"<li><i class='swatch'></i>not measured: {int((status == '').sum())}</li>")
+        masked = int((status == "ok").sum() - self.choices.good().sum()) if status.size else 0
+        if masked:
+            rows.append(f"<li>masked by thresholds: {masked}</li>")
+        return f"<ul class='legend'>{''.join(rows)}</ul>"
+
+
+def pixel_html(choices: Choices, text: str) -> str:
+    """Return what the chosen pixel is, as HTML."""
+    pixel = choices.pixel
+    if pixel is None:
+        return "no pixel yet"
+    verdict = str(choices.feed.status.flat[pixel]) or "not measured"
+    kind = class_of(verdict)
+    following = "newest pixel" if choices.follow else "chosen pixel"
+    x, y = (float(choices.feed.planes[f"manipulator_{axis}"].flat[pixel]) for axis in "xy")
+    place = f"x, y = {x:.1f}, {y:.1f} \N{MICRO SIGN}m" if np.isfinite(x) else ""
+    named = f"{verdict} ({kind.label})" if kind is not None and kind.label != verdict else verdict
+    return f"<b>{following} {pixel}</b>, {place}: {html.escape(named)}<br>{html.escape(text)}"

@@ -1,0 +1,280 @@
+"""The maps of the page: gap, scattering rate, error and intensity, with all that lies on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from bokeh.events import SelectionGeometry, Tap
+from bokeh.models import (
+    BoxSelectTool,
+    BoxZoomTool,
+    ColorBar,
+    ColumnDataSource,
+    HoverTool,
+    LassoSelectTool,
+    LinearColorMapper,
+    PanTool,
+    Range1d,
+    ResetTool,
+    WheelZoomTool,
+)
+from matplotlib.path import Path as Outline
+from numpy.typing import NDArray
+
+from microarpes.beamline.page_choices import Choices
+from microarpes.beamline.page_raster import RasterView
+from microarpes.beamline.page_style import PageStyle, new_figure, style_axis, style_colour_bar
+from microarpes.beamline.pixel_classes import CLASSES, robust_levels, wide_enough
+
+#: Plane, title, unit, whether its span is held above the error's.
+SHOWN = (
+    ("delta", "gap at k_F", "meV"),
+    ("gamma1", "scattering rate \N{GREEK CAPITAL LETTER GAMMA}\N{SUBSCRIPT ONE}, includes in-spot gap spread", "meV"),
+    ("delta_stderr", "error of the gap, one sigma", "meV"),
+    ("total_counts", "intensity", "counts"),
+)
+ERRORS = {"delta": "delta_stderr", "gamma1": "gamma1_stderr"}
+LARGE, SMALL = (600, 560), (300, 190)
+PALETTES = {"viridis": "Viridis256", "cividis": "Cividis256", "grey": "Greys256"}
+#: Fewer new pixels than this are sent one by one, more with the whole map.
+FEW = 24
+
+
+class Maps:
+    """Four maps on the same axes, their marks, and what clicking and drawing on them does.
+
+    Parameters
+    ----------
+    choices : Choices
+        Of the viewer; its feed must have its start document.
+    style : PageStyle
+    """
+
+    def __init__(self, choices: Choices, style: PageStyle) -> None:
+        self.choices, self.feed, self.style = choices, choices.feed, style
+        start = self.feed.start or {}
+        self.raster = RasterView.of(start["grid"])
+        self.region_drawn = "A"
+        self.levels, self.locked, self.forced = "robust", False, False
+        self.manual: tuple[float, float] | None = None
+        self._seen, self._resets, self._choice = 0, self.feed.resets, -1
+        left, right, bottom, top = self.raster.extent
+        self._ranges = Range1d(left, right), Range1d(bottom, top)
+        for axis in self._ranges:
+            axis.reset_start, axis.reset_end = axis.start, axis.end
+        self.image = ColumnDataSource({name: [self._upright(name)] for name, _, _ in SHOWN} | self._extra())
+        self.classes = {
+            kind.label: ColumnDataSource(self.raster.stretches(np.zeros(self.feed.shape, bool))) for kind in CLASSES
+        }
+        self.marks = {name: ColumnDataSource({"x": [], "y": []}) for name in ("path", "beam")}
+        self.cursor = ColumnDataSource({"x": [], "y": [], "width": [], "height": []})
+        self.regions = {name: ColumnDataSource({"x": [], "y": [], "width": [], "height": []}) for name in ("A", "B")}
+        self.spot = ColumnDataSource({"x": [], "y": [], "width": [], "height": [], "angle": []})
+        self.mappers: dict[str, LinearColorMapper] = {}
+        self.figures = {name: self._figure(name, title, unit) for name, title, unit in SHOWN}
+        self.choices.watch(self._draw_choices)
+
+    def _extra(self) -> dict[str, Any]:
+        return {
+            name: [self._upright(name)]
+            for name in ("gamma1_stderr", "delta_systematic", "manipulator_x", "manipulator_y")
+        }
+
+    def _upright(self, name: str) -> NDArray[np.float32]:
+        values = self.feed.plane(name)
+        if name not in ("total_counts", "manipulator_x", "manipulator_y"):
+            values = np.where(self.choices.good(), values, np.nan)
+        return self.raster.upright(values).astype(np.float32)
+
+    def _figure(self, name: str, title: str, unit: str) -> Any:
+        left, right, bottom, top = self.raster.extent
+        room = LARGE if name == "delta" else SMALL
+        scale = min(room[0] / (right - left), room[1] / (top - bottom))
+        width, height = max(round(scale * (right - left)), 60), max(round(scale * (top - bottom)), 40)
+        plot = new_figure(
+            self.style, title, width, height, x_range=self._ranges[0], y_range=self._ranges[1],
+            toolbar_location="right" if name == "delta" else None, name=f"map {name}",
+        )  # fmt: skip
+        mapper = LinearColorMapper(palette=PALETTES["viridis"], low=0.0, high=1.0, nan_color="rgba(0,0,0,0)")
+        self.mappers[name] = mapper
+        image = plot.image(
+            image=name, x=left, y=bottom, dw=right - left, dh=top - bottom, color_mapper=mapper, source=self.image
+        )
+        bar = ColorBar(color_mapper=mapper, title=unit, width=14, padding=4)
+        style_colour_bar(bar, self.style)
+        plot.add_layout(bar, "right")
+        plot.grid.grid_line_color = None
+        self._overlays(plot, name)
+        self._tools(plot, image, name)
+        if name == "delta":
+            plot.xaxis.axis_label, plot.yaxis.axis_label = "x (\N{MICRO SIGN}m)", "y (\N{MICRO SIGN}m)"
+            style_axis(plot.xaxis[0], self.style)
+        return plot
+
+    def _overlays(self, plot: Any, name: str) -> None:
+        if name != "total_counts":
+            for kind in CLASSES:
+                plot.rect(
+                    x="x", y="y", width="width", height="height", source=self.classes[kind.label], line_color=None,
+                    fill_color=self.style.panel, hatch_pattern=kind.pattern, hatch_color=self.style.faint,
+                    hatch_scale=8, hatch_weight=1, name=kind.label,
+                )  # fmt: skip
+        if name == "delta":
+            plot.line(
+                "x", "y", source=self.marks["path"], line_color=self.style.faint, line_dash="dotted", line_width=1
+            )
+            plot.ellipse(
+                "x", "y", width="width", height="height", angle="angle", source=self.spot,
+                fill_color=None, line_color=self.style.alarm, line_width=2,
+            )  # fmt: skip
+            plot.scatter(
+                "x", "y", source=self.marks["beam"], marker="cross", size=18, line_color=self.style.alarm, line_width=3
+            )
+        for region, dash in (("A", "solid"), ("B", "dashed")):
+            plot.rect(
+                x="x", y="y", width="width", height="height", source=self.regions[region], fill_color="white",
+                fill_alpha=0.18, line_color=self.style.second, line_dash=dash, line_width=2, name=f"region {region}",
+            )  # fmt: skip
+        plot.rect(
+            x="x", y="y", width="width", height="height", source=self.cursor, fill_color=None, line_color="white",
+            line_width=5,
+        )  # fmt: skip
+        plot.rect(
+            x="x", y="y", width="width", height="height", source=self.cursor, fill_color=None, line_color="black",
+            line_width=2, name="cursor",
+        )  # fmt: skip
+
+    def _tools(self, plot: Any, image: Any, name: str) -> None:
+        tooltips = [
+            ("x, y", "@manipulator_x{0.0}, @manipulator_y{0.0} \N{MICRO SIGN}m"),
+            (
+                "gap",
+                "@delta{0.0} \N{PLUS-MINUS SIGN} @delta_stderr{0.0} \N{PLUS-MINUS SIGN} @delta_systematic{0.0} (syst.) meV",
+            ),
+            (
+                "\N{GREEK CAPITAL LETTER GAMMA}\N{SUBSCRIPT ONE}",
+                "@gamma1{0.0} \N{PLUS-MINUS SIGN} @gamma1_stderr{0.0} meV",
+            ),
+            ("counts", "@total_counts{0,0}"),
+        ]
+        plot.add_tools(HoverTool(renderers=[image], tooltips=tooltips))
+        if name != "delta":
+            return
+        wheel, box = WheelZoomTool(maintain_focus=False), BoxSelectTool(persistent=False)
+        plot.add_tools(
+            PanTool(), BoxZoomTool(match_aspect=True), wheel, box, LassoSelectTool(persistent=False), ResetTool()
+        )
+        plot.toolbar.active_drag, plot.toolbar.active_scroll = box, None
+        plot.on_event(Tap, self._tapped)
+        plot.on_event(SelectionGeometry, self._selected)
+
+    def _tapped(self, event: Any) -> None:
+        pixel = self.raster.pixel_at(event.x, event.y)
+        if pixel is not None:
+            self.choices.choose(pixel)
+
+    def _selected(self, event: Any) -> None:
+        if event.final:
+            self.choices.set_region(self.region_drawn, self.inside(event.geometry))
+
+    def inside(self, geometry: dict[str, Any]) -> NDArray[np.bool_] | None:
+        """Return the pixels whose centres lie within a drawn box or lasso, shape (ny, nx)."""
+        x, y = np.meshgrid(self.raster.x, self.raster.y)
+        if geometry["type"] == "rect":
+            return (x >= geometry["x0"]) & (x <= geometry["x1"]) & (y >= geometry["y0"]) & (y <= geometry["y1"])
+        if geometry["type"] == "poly" and len(geometry["x"]) > 2:
+            outline = Outline(np.column_stack([geometry["x"], geometry["y"]]))
+            return outline.contains_points(np.column_stack([x.ravel(), y.ravel()])).reshape(x.shape)
+        return None
+
+    def update(self) -> None:
+        """Send what is new since the last call."""
+        if self.feed.resets != self._resets:
+            self._seen, self._resets = 0, self.feed.resets
+        fresh = set(self.feed.changed[self._seen :])
+        self._seen = len(self.feed.changed)
+        if self._choice != self.choices.version:
+            self._choice = self.choices.version
+            self._send_all()
+        elif not fresh:
+            return
+        elif len(fresh) > FEW:
+            self._send_all()
+        else:
+            self._send(fresh)
+        self._draw_classes()
+        self._draw_marks()
+        self._draw_choices()
+        self.set_levels()
+
+    def _send_all(self) -> None:
+        self.image.data = {name: [self._upright(name)] for name in self.image.data}
+
+    def _send(self, pixels: set[int]) -> None:
+        places = [self.raster.place(pixel) for pixel in pixels]
+        patches = {}
+        for name in self.image.data:
+            plane = self._upright(name)
+            patches[name] = [
+                ((0, slice(row, row + 1), slice(column, column + 1)), plane[row : row + 1, column : column + 1].ravel())
+                for row, column in places
+            ]
+        self.image.patch(patches)
+
+    def set_levels(self) -> None:
+        """Bring the colours to the levels chosen, unless they are locked."""
+        if self.locked:
+            return
+        for name, mapper in self.mappers.items():
+            values = self.image.data[name][0]
+            good = values[np.isfinite(values)]
+            low, high = self._levels(name, good)
+            if (mapper.low, mapper.high) != (low, high):
+                mapper.update(low=low, high=high)
+
+    def _levels(self, name: str, good: NDArray[np.float32]) -> tuple[float, float]:
+        if self.levels == "manual" and name == "delta" and self.manual is not None:
+            return self.manual
+        least = 0.0
+        if name in ERRORS and good.size and not self.forced:
+            errors = self.feed.plane(ERRORS[name])
+            errors = errors[np.isfinite(errors)]
+            least = 4.0 * float(np.median(errors)) if errors.size else 0.0
+        if self.levels == "min-max" and good.size:
+            return wide_enough(float(good.min()), float(good.max()), least)
+        return robust_levels(good.astype(np.float64), least)
+
+    def _draw_classes(self) -> None:
+        for kind in CLASSES:
+            data = self.raster.stretches(np.isin(self.feed.status, kind.verdicts))
+            if data != self.classes[kind.label].data:
+                self.classes[kind.label].data = data
+
+    def _draw_marks(self) -> None:
+        newest = self.feed.newest
+        if newest is None:
+            return
+        x, y = self.feed.planes["manipulator_x"].flat[newest], self.feed.planes["manipulator_y"].flat[newest]
+        self.marks["beam"].data = {"x": [x], "y": [y]}
+        axes = ((self.feed.start or {}).get("beam") or {}).get("footprint_axes")
+        if axes:
+            self.spot.data = {
+                "x": [x], "y": [y], "width": [axes["major"]], "height": [axes["minor"]],
+                "angle": [np.radians(axes["orientation"])],
+            }  # fmt: skip
+        ahead = [] if self.feed.stop else [pixel for pixel in self.raster.visit() if self.feed.status.flat[pixel] == ""]
+        centres = [self.raster.centre(int(pixel)) for pixel in ahead]
+        self.marks["path"].data = {"x": [c[0] for c in centres], "y": [c[1] for c in centres]}
+
+    def _draw_choices(self) -> None:
+        pixel = self.choices.pixel
+        wide, high = self.raster.pitch
+        if pixel is not None:
+            x, y = self.raster.centre(pixel)
+            self.cursor.data = {"x": [x], "y": [y], "width": [wide], "height": [high]}
+        for name, source in self.regions.items():
+            mask = self.choices.regions.get(name)
+            data = self.raster.stretches(np.zeros(self.feed.shape, bool) if mask is None else mask)
+            if data != source.data:
+                source.data = data

@@ -1,0 +1,216 @@
+"""One run as the page sees it: read from its two journals while they grow, the same for all viewers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from microarpes.beamline.engine import FRAME_FILE, GAP_JOURNAL, RAW_JOURNAL
+from microarpes.beamline.journal import MAGIC, read_records
+
+Document = dict[str, Any]
+Floats = NDArray[np.float64]
+
+#: Of the joint fit, without its prefix.
+FITTED = ("delta", "delta_stderr", "delta_systematic", "gamma1", "gamma1_stderr", "upper_limit", "deviance", "dof")
+#: Of the raw event.
+MEASURED = ("total_counts", "manipulator_x", "manipulator_y", "i0", "live_time")
+#: What the time line shows of each event.
+HISTORY = ("ring_current", "sample_temperature", "pressure", "attempt", "pixel")
+#: Verdict of a pixel that was measured and whose fit is not there yet.
+WAITING = "waiting"
+
+
+class JournalTail:
+    """What is new in a journal, and where each record begins; from the start again when the file was replaced."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offset = len(MAGIC)
+        self._file: int | None = None
+
+    def replaced(self) -> bool:
+        """Tell whether another file has taken the place of the one that was read; then it is read from its start."""
+        if not self.path.exists() or (found := self.path.stat().st_ino) == self._file:
+            return False
+        known, self._file = self._file, found
+        self._offset = len(MAGIC)
+        return known is not None
+
+    def news(self) -> Iterator[tuple[int, str, Document]]:
+        """Yield offset, name and document of each record that was not there at the last look."""
+        if not self.path.exists():
+            return
+        for begin, end, name, doc in read_records(self.path, self._offset):
+            self._offset = end
+            yield begin, name, doc
+
+
+class RunFeed:
+    """A run while it is taken, or afterwards.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the raw run; its journals need not be complete.
+
+    Attributes
+    ----------
+    start, stop : dict or None
+        Of the raw run.
+    planes : dict of str to ndarray, shape (ny, nx)
+        The names of `FITTED` and `MEASURED`; NaN where there is nothing.
+    status : ndarray of str, shape (ny, nx)
+        Verdict of the joint fit; empty where nothing was measured, `WAITING` before the fit.
+    changed : list of int
+        Pixels in the order in which something new was learnt of them; viewers remember how far they have come.
+    history : dict of str to list
+        ``time`` (s) and `HISTORY`, in the order of the events.
+    calibrations : list of dict
+        Calibration records in the order in which they came, each with the ``since`` (s) from which it holds.
+    resets : int
+        How often the planes were begun anew because a journal was replaced.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self._raw, self._derived = JournalTail(self.folder / RAW_JOURNAL), JournalTail(self.folder / GAP_JOURNAL)
+        self.resets = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self.start: Document | None = None
+        self.stop: Document | None = None
+        self.planes: dict[str, Floats] = {}
+        self.status: NDArray[np.str_] = np.empty((0, 0), dtype="<U10")
+        self.changed: list[int] = []
+        self.history: dict[str, list[float]] = {name: [] for name in ("time", *HISTORY)}
+        self.calibrations: list[Document] = []
+        self._events: dict[int, tuple[int, int]] = {}
+        self._streams: dict[str, str] = {}
+
+    @property
+    def uid(self) -> str:
+        """Uid of the raw run, which is the name of its folder."""
+        return self.folder.name
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns, (ny, nx); (0, 0) before the start document was read."""
+        ny, nx = self.status.shape
+        return ny, nx
+
+    @property
+    def n_measured(self) -> int:
+        """Number of pixels measured."""
+        return len(self._events)
+
+    @property
+    def newest(self) -> int | None:
+        """The pixel measured last."""
+        return next(reversed(self._events), None)
+
+    def advance(self, budget: float = 0.03) -> bool:
+        """Read what is new, for about `budget` seconds at most; return whether there may be more.
+
+        Raises
+        ------
+        microarpes.beamline.journal.JournalError
+            A file in the place of a journal is none.
+        """
+        deadline = time.monotonic() + budget
+        if self._raw.replaced() or self._derived.replaced():
+            self._begin()
+            self._raw, self._derived = JournalTail(self._raw.path), JournalTail(self._derived.path)
+            self.resets += 1
+        for tail, take in ((self._raw, self._take_raw), (self._derived, self._take_derived)):
+            for offset, name, doc in tail.news():
+                take(offset, name, doc)
+                if time.monotonic() > deadline:
+                    return True
+        return False
+
+    def _take_raw(self, offset: int, name: str, doc: Document) -> None:
+        if name == "start":
+            self._open(doc)
+        elif name == "descriptor":
+            self._streams[doc["uid"]] = doc["name"]
+        elif name == "event" and self.start is not None:
+            stream = self._streams.get(doc["descriptor"])
+            if stream == "primary":
+                self._measured(offset, doc)
+            elif stream == "calibration":
+                self.calibrations.append({**doc["data"], "since": doc["time"]})
+        elif name == "stop":
+            self.stop = doc
+
+    def _open(self, doc: Document) -> None:
+        self.start = doc
+        ny, nx = (int(length) for length in doc["shape"])
+        self.planes = {name: np.full((ny, nx), np.nan) for name in (*FITTED, *MEASURED)}
+        self.status = np.full((ny, nx), "", dtype="<U10")
+        self.calibrations = [{**doc["calibration"], "since": doc["time"]}]
+
+    def _measured(self, offset: int, doc: Document) -> None:
+        data, pixel = doc["data"], int(doc["data"]["pixel"])
+        if not 0 <= pixel < self.status.size:
+            return
+        self._events.pop(pixel, None)
+        self._events[pixel] = (offset, int(doc["seq_num"]))
+        for name in MEASURED:
+            self.planes[name].flat[pixel] = data.get(name, np.nan)
+        if self.status.flat[pixel] == "":
+            self.status.flat[pixel] = WAITING
+        self.history["time"].append(doc["time"])
+        for name in HISTORY:
+            self.history[name].append(float(data.get(name, np.nan)))
+        self.changed.append(pixel)
+
+    def _take_derived(self, _: int, name: str, doc: Document) -> None:
+        if name != "event" or self.start is None:
+            return
+        data = doc["data"]
+        pixel = int(data["pixel"])
+        if not 0 <= pixel < self.status.size:
+            return
+        for key in FITTED:
+            self.planes[key].flat[pixel] = data.get(f"joint_{key}", np.nan)
+        self.status.flat[pixel] = data["joint_status"]
+        self.changed.append(pixel)
+
+    def event(self, pixel: int) -> Document | None:
+        """Return the raw event that counts for a pixel, read again from the journal; None where there is none."""
+        if pixel not in self._events:
+            return None
+        offset, _ = self._events[pixel]
+        for _, _, name, doc in read_records(self._raw.path, offset):
+            return doc if name == "event" else None
+        return None
+
+    def frame(self, pixel: int) -> NDArray[np.int32] | None:
+        """Return the frame of a pixel, shape (n_angle, n_energy), if the file has it under the event's frame_id."""
+        event = self.event(pixel)
+        path = self.folder / FRAME_FILE
+        if event is None or not path.exists():
+            return None
+        row = self._events[pixel][1] - 1
+        try:
+            with h5py.File(path, "r", swmr=True) as file:
+                ids, frames = file["/entry/data/frame_id"], file["/entry/data/data"]
+                if row >= ids.shape[0] or int(ids[row]) != int(event["data"]["frame_id"]):
+                    return None
+                frame: NDArray[np.int32] = frames[row]
+                return frame
+        except OSError:  # being made, or being moved: the next look will tell
+            return None
+
+    def plane(self, name: str) -> Floats:
+        """Return a fitted quantity where the verdict is ``ok`` and NaN elsewhere; a measured one as it is."""
+        values = self.planes[name]
+        return values if name in MEASURED else np.where(self.status == "ok", values, np.nan)

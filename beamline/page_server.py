@@ -1,0 +1,214 @@
+"""The server of the page: who may look, what is served, and which run is shown.
+
+``python -m microarpes.beamline.page_server --directory DIR`` is a process of its own; the scan does not know of it. It
+can be killed and started again at any time: all it knows it reads from the journals.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bokeh.application import Application
+from bokeh.application.handlers.function import FunctionHandler
+from bokeh.document import Document as BokehDocument
+from bokeh.server.server import BaseServer
+from bokeh.server.tornado import BokehTornado
+from jinja2 import Environment, PackageLoader
+from tornado.httpserver import HTTPServer
+from tornado.ioloop import IOLoop
+from tornado.netutil import bind_sockets
+from tornado.web import RequestHandler, StaticFileHandler
+
+from microarpes.beamline.engine import RAW_JOURNAL
+from microarpes.beamline.followers import is_alive
+from microarpes.beamline.page import Page
+from microarpes.beamline.page_access import Access, GuardedRouter
+from microarpes.beamline.page_run import RunFeed
+from microarpes.beamline.page_spectrum import SpectrumFits
+from microarpes.beamline.page_style import STYLES
+
+logger = logging.getLogger(__name__)
+
+ASSETS = Path(__file__).parent / "page_assets"
+#: Seconds between two looks for a newer run.
+LOOK = 1.0
+
+
+class Runs:
+    """The runs of a directory, and a feed for each that somebody looks at.
+
+    Parameters
+    ----------
+    directory : Path
+    pinned : str
+        uid of the run to show; the newest if empty.
+    """
+
+    def __init__(self, directory: Path, pinned: str = "") -> None:
+        self.directory, self.pinned = Path(directory), pinned
+        self._feeds: dict[str, RunFeed] = {}
+        self._newest, self._looked = "", float("-inf")
+
+    def newest(self) -> str:
+        """Return the uid of the run to show, empty if there is none yet."""
+        if self.pinned:
+            return self.pinned
+        if time.monotonic() - self._looked > LOOK:
+            self._looked = time.monotonic()
+            journals = self.directory.glob(f"*/{RAW_JOURNAL}")
+            born = [(path.parent.stat().st_mtime, path.parent.name) for path in journals if path.stat().st_size > 8]
+            known = self.feed(self._newest) if self._newest else None
+            if born and (known is None or max(born)[1] != self._newest):
+                self._newest = self._latest([name for _, name in born])
+        return self._newest
+
+    def _latest(self, names: list[str]) -> str:
+        feeds = [feed for name in names if (feed := self.feed(name)) is not None and feed.start is not None]
+        return max(feeds, key=lambda feed: float((feed.start or {})["time"])).uid if feeds else ""
+
+    def feed(self, uid: str) -> RunFeed | None:
+        """Return the feed of a run, None where there is no such run in the directory."""
+        if not uid or Path(uid).name != uid or not (self.directory / uid / RAW_JOURNAL).is_file():
+            return None
+        if uid not in self._feeds:
+            self._feeds[uid] = RunFeed(self.directory / uid)
+        feed = self._feeds[uid]
+        if feed.start is None:
+            feed.advance(0.0)
+        return feed
+
+
+class Alive(RequestHandler):
+    """Tells the page that its server is there, which start of it, and which run is the newest."""
+
+    def initialize(self, epoch: str, runs: Runs) -> None:
+        """Take what every answer needs."""
+        self.epoch, self.runs = epoch, runs
+
+    def get(self) -> None:
+        """Answer."""
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("Content-Type", "application/json")
+        self.write(json.dumps({"epoch": self.epoch, "run": self.runs.newest()}))
+
+
+def make_server(
+    directory: Path, access: Access, *, port: int = 0, address: str = "127.0.0.1", run: str = ""
+) -> tuple[BaseServer, int]:
+    """Return a server that is bound and not yet started, and its port.
+
+    Raises
+    ------
+    OSError
+        The port is taken.
+    """
+    runs, fits, epoch = Runs(directory, run), SpectrumFits(), secrets.token_hex(8)
+    template = Environment(loader=PackageLoader("microarpes.beamline", "page_assets"), autoescape=False).get_template(
+        "page.html"
+    )
+
+    def open_page(doc: BokehDocument) -> None:
+        show(doc, runs, fits, template, epoch)
+
+    sockets = bind_sockets(port, address, family=socket.AF_INET)
+    port = int(sockets[0].getsockname()[1])
+    access = access.serving(address, port)
+    tornado = BokehTornado(
+        {"/": Application(FunctionHandler(open_page))},
+        extra_websocket_origins=sorted(access.hosts),
+        extra_patterns=[
+            (r"/alive", Alive, {"epoch": epoch, "runs": runs}),
+            (r"/assets/(.*)", StaticFileHandler, {"path": str(ASSETS)}),
+            (r"/(favicon\.svg)", StaticFileHandler, {"path": str(ASSETS)}),
+        ],
+        keep_alive_milliseconds=10_000,
+        unused_session_lifetime_milliseconds=10_000,
+        check_unused_sessions_milliseconds=5_000,
+    )
+    server = HTTPServer(GuardedRouter(tornado, access))
+    server.add_sockets(sockets)
+    return BaseServer(IOLoop.current(), tornado, server), port
+
+
+def show(doc: BokehDocument, runs: Runs, fits: SpectrumFits, template: Any, epoch: str) -> None:
+    """Fill a viewer's document: the run asked for, or the newest, or that there is none yet."""
+    arguments = doc.session_context.request.arguments if doc.session_context else {}
+    wanted = _argument(arguments, "run")
+    theme = _argument(arguments, "theme")
+    theme = theme if theme in STYLES else ""
+    uid = wanted or runs.newest()
+    feed = runs.feed(uid)
+    doc.template = template
+    title = f"run {uid[:8]}" if uid else "no run yet"
+    doc.title = f"{title} \N{EN DASH} gap map \N{EN DASH} microarpes"
+    page = feed is not None and feed.start is not None and "grid" in feed.start
+    doc.template_variables.update(
+        epoch=epoch, run=uid if page else "", wanted=wanted, theme=theme or "light", chosen=bool(theme), page=page,
+        message="" if page else missing(runs, wanted, feed),
+    )  # fmt: skip
+    if feed is not None and page:
+        Page(doc, feed, fits, theme or "light")
+
+
+def missing(runs: Runs, wanted: str, feed: RunFeed | None) -> str:
+    """Return why no run can be shown."""
+    if feed is not None:
+        return f"run {feed.uid[:8]} is no raster, or has not begun yet"
+    if wanted:
+        return f"there is no run of that name in {runs.directory}"
+    return f"no run in {runs.directory} yet; the page begins by itself with the first"
+
+
+def _argument(arguments: dict[str, list[bytes]], name: str) -> str:
+    return arguments.get(name, [b""])[0].decode("utf-8", "replace")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until told to end; return the exit status."""
+    parser = argparse.ArgumentParser(description="Serve the page of the runs in a directory.")
+    parser.add_argument("--directory", type=Path, required=True)
+    parser.add_argument("--run", default="", help="uid of the run to show; the newest if left out")
+    parser.add_argument("--port", type=int, default=0, help="0: any free one")
+    parser.add_argument("--address", default="127.0.0.1")
+    parser.add_argument("--host", action="append", default=[], help="HOST:PORT by which the page is reached besides")
+    parser.add_argument("--view-token", type=Path, help="file with the token that viewers need")
+    parser.add_argument("--address-file", type=Path, help="write the page's address here when it is up")
+    parser.add_argument("--parent", type=int, metavar="PID", help="end when this process is gone")
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        access = Access.checked(options.address, options.host, options.view_token)
+        server, port = make_server(
+            options.directory.resolve(), access, port=options.port, address=options.address, run=options.run
+        )
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"page: {error}\n")
+        return 1
+    address = f"http://{'localhost' if options.address == '127.0.0.1' else options.address}:{port}/"
+    server.start()
+    if options.address_file is not None:
+        part = options.address_file.with_suffix(".part")
+        part.write_text(address)
+        part.replace(options.address_file)
+    loop = IOLoop.current()
+    signal.signal(signal.SIGTERM, lambda *_: loop.add_callback_from_signal(loop.stop))
+    if options.parent is not None:
+        from tornado.ioloop import PeriodicCallback
+
+        PeriodicCallback(lambda: None if is_alive(options.parent) else loop.stop(), 1000).start()
+    loop.start()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

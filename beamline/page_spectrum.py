@@ -1,0 +1,170 @@
+"""The EDC of a pixel on the page, with its fit, what the fit is made of, and the residuals."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from bokeh.models import ColumnDataSource, Range1d, Span
+from numpy.typing import NDArray
+
+from microarpes.analysis import warm_up
+from microarpes.analysis.calibration import Calibration
+from microarpes.analysis.event_fit import EventFitter, RunLayout
+from microarpes.beamline.page_choices import Choices
+from microarpes.beamline.page_run import Document, RunFeed
+from microarpes.beamline.page_style import PageStyle, new_figure
+
+logger = logging.getLogger(__name__)
+
+Floats = NDArray[np.float64]
+#: What is shown of the axis, meV about E_F.
+SHOWN = (-160.0, 60.0)
+MARKERS = ("circle", "triangle", "square", "diamond")
+
+
+@dataclass(frozen=True)
+class PixelSpectrum:
+    """The EDCs of a pixel and their joint fit; arrays are [n_window, n_energy].
+
+    Attributes
+    ----------
+    energy : ndarray, meV
+        Relative to each window's E_F.
+    counts, model : ndarray
+        NaN in `model` where no fit ran.
+    text : str
+        Verdict and numbers.
+    """
+
+    energy: Floats
+    counts: Floats
+    model: Floats
+    text: str
+
+
+class SpectrumFits:
+    """Fits single EDCs for whoever looks: the same pure function as the fit follower's, once the fit is compiled."""
+
+    def __init__(self) -> None:
+        self.ready = threading.Event()
+        self._fitter = EventFitter("norman", "prior")
+        threading.Thread(target=self._warm_up, name="compile the fit", daemon=True).start()
+
+    def _warm_up(self) -> None:
+        warm_up()
+        self.ready.set()
+
+    def spectrum(self, feed: RunFeed, pixel: int) -> PixelSpectrum | None:
+        """Return the EDCs of a pixel with their joint fit; None where there is no event."""
+        event = feed.event(pixel)
+        if event is None or feed.start is None:
+            return None
+        layout = RunLayout.from_start(feed.start)
+        calibration = calibration_at(feed, float(event["time"]))
+        counts = np.asarray(event["data"]["edc"], dtype=np.float64)
+        return self.fitted(layout, calibration, counts, float(event["data"].get("angular_contrast", np.nan)))
+
+    def fitted(
+        self, layout: RunLayout, calibration: Calibration, counts: Floats, contrast: float = np.nan
+    ) -> PixelSpectrum:
+        """Fit EDCs, shape (n_window, n_energy), under a calibration."""
+        energy = 1000.0 * (layout.energy_axis - np.array(calibration.ef)[:, None])
+        fitter = (
+            self._fitter.fitter(layout, calibration, tuple(range(len(layout.windows)))) if self.ready.is_set() else None
+        )
+        if fitter is None:
+            return PixelSpectrum(energy, counts, np.full(counts.shape, np.nan), "the fit is being compiled")
+        fit = fitter.fit_joint(counts, contrast if np.isfinite(contrast) else None)
+        return PixelSpectrum(energy, counts, np.asarray(fit.model_counts), fit_text(fit))
+
+
+def calibration_at(feed: RunFeed, time: float) -> Calibration:
+    """Return the calibration record that holds at a time, s."""
+    records = [record for record in feed.calibrations if record["since"] <= time] or feed.calibrations[:1]
+    record: Document = records[-1]
+    return Calibration.from_record(record, len((feed.start or {})["windows"]))
+
+
+def fit_text(fit: Any) -> str:
+    """Return verdict and numbers of a fit as a line."""
+    goodness = f"deviance {fit.deviance:.0f} / {fit.dof:.0f}" if np.isfinite(fit.deviance) else ""
+    if fit.status == "ok":
+        gap = f"gap {fit.delta:.1f} \N{PLUS-MINUS SIGN} {fit.delta_stderr:.1f} meV (syst. {fit.delta_systematic:.1f})"
+        rate = f"\N{GREEK CAPITAL LETTER GAMMA}\N{SUBSCRIPT ONE} {fit.gamma1:.1f} \N{PLUS-MINUS SIGN} {fit.gamma1_stderr:.1f} meV"
+        return f"{gap}, {rate}, {goodness}"
+    if fit.status == "no-gap":
+        return f"no gap resolved: below {fit.upper_limit:.1f} meV (95 %), {goodness}"
+    return f"{fit.status}, {goodness}".rstrip(", ")
+
+
+class SpectrumPanel:
+    """EDC and residuals of the chosen pixel."""
+
+    def __init__(self, choices: Choices, style: PageStyle, fits: SpectrumFits) -> None:
+        self.choices, self.feed, self.fits = choices, choices.feed, fits
+        names = [str(window["name"]) for window in (self.feed.start or {})["windows"]]
+        shared = Range1d(*SHOWN)
+        self.figure = new_figure(style, "EDC", 520, 250, x_range=shared, name="edc")
+        self.residuals = new_figure(style, "", 520, 70, x_range=shared, y_range=Range1d(-4.5, 4.5), name="residuals")
+        self.figure.yaxis.axis_label, self.residuals.yaxis.axis_label = "counts", "resid./\N{GREEK SMALL LETTER SIGMA}"
+        self.residuals.xaxis.axis_label = "E \N{MINUS SIGN} E_F (meV)"
+        self.figure.xaxis.visible = False
+        self.residuals.yaxis.ticker = [-3, 0, 3]
+        self.sources = []
+        for name, marker, colour in zip(
+            names, MARKERS * len(names), (style.accent, style.second) * len(names), strict=False
+        ):
+            source = ColumnDataSource({key: [] for key in ("energy", "counts", "low", "high", "model", "residual")})
+            self.sources.append(source)
+            self.figure.segment("energy", "low", "energy", "high", source=source, line_color=colour, line_alpha=0.35)
+            self.figure.scatter(
+                "energy", "counts", source=source, marker=marker, size=4, color=colour, alpha=0.7, legend_label=name
+            )
+            self.figure.line("energy", "model", source=source, line_color=colour, line_width=3, name=f"fit {name}")
+            self.residuals.scatter("energy", "residual", source=source, marker=marker, size=3, color=colour)
+        for plot in (self.figure, self.residuals):
+            plot.add_layout(Span(location=0.0, dimension="height", line_color=style.ink, line_dash="dashed"))
+        legend = self.figure.legend[0]
+        legend.location, legend.background_fill_alpha, legend.border_line_color = "top_right", 0.0, None
+        legend.label_text_color, legend.label_text_font_size = style.ink, "14px"
+        self.text = ""
+        self._shown: tuple[Any, ...] = ()
+
+    def update(self) -> None:
+        """Show the chosen pixel, if it is not shown as it is now."""
+        pixel = self.choices.pixel
+        if pixel is None:
+            return
+        state = (pixel, str(self.feed.status.flat[pixel]), self.fits.ready.is_set(), len(self.feed.calibrations))
+        if state == self._shown:
+            return
+        self._shown = state
+        spectrum = self.fits.spectrum(self.feed, pixel)
+        ny, nx = self.feed.shape
+        row, column = divmod(pixel, nx)
+        where = f"EDC of pixel {pixel} (row {row}, column {column})"
+        if spectrum is None:
+            self.figure.title.text, self.text = f"{where}: not measured yet", ""
+            for source in self.sources:
+                source.data = {name: [] for name in source.data}
+            return
+        self.figure.title.text, self.text = where, spectrum.text
+        for source, *window in zip(self.sources, spectrum.energy, spectrum.counts, spectrum.model, strict=True):
+            source.data = columns(*window)
+
+
+def columns(energy: Floats, counts: Floats, model: Floats) -> dict[str, Floats]:
+    """Return what is drawn of one EDC: error bars from Poisson counts, residuals over the model's sigma."""
+    shown = (energy >= SHOWN[0]) & (energy <= SHOWN[1])
+    energy, counts, model = energy[shown], counts[shown], model[shown]
+    sigma = np.sqrt(np.maximum(counts, 0.0))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        residual = np.where(model > 0, (counts - model) / np.sqrt(model), np.nan)
+    return {
+        "energy": energy, "counts": counts, "low": counts - sigma, "high": counts + sigma, "model": model,
+        "residual": residual,
+    }  # fmt: skip

@@ -1,0 +1,101 @@
+"""The histogram of the gap and the gap against the scattering rate on the page."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+import numpy as np
+from bokeh.events import SelectionGeometry
+from bokeh.models import BoxSelectTool, ColumnDataSource
+from numpy.typing import NDArray
+
+from microarpes.beamline.page_choices import Choices
+from microarpes.beamline.page_style import PageStyle, new_figure
+
+BINS = 24
+NUMBER = "\N{PLUS-MINUS SIGN}"
+
+
+class StatisticsPanel:
+    """Histogram and scatter of the pixels that the thresholds let through, and of the regions of interest."""
+
+    def __init__(self, choices: Choices, style: PageStyle) -> None:
+        self.choices, self.feed = choices, choices.feed
+        self.histogram = new_figure(style, "histogram of the gap", 330, 190, name="histogram")
+        self.histogram.xaxis.axis_label, self.histogram.yaxis.axis_label = "gap (meV)", "pixels"
+        self.bars = ColumnDataSource({"left": [], "right": [], "top": []})
+        self.histogram.quad(
+            left="left", right="right", top="top", bottom=0, source=self.bars, fill_color=style.accent,
+            line_color=style.panel, fill_alpha=0.8,
+        )  # fmt: skip
+        self.region_bars = {name: ColumnDataSource({"x": [], "y": []}) for name in ("A", "B")}
+        for name, dash in (("A", "solid"), ("B", "dashed")):
+            self.histogram.step(
+                "x", "y", source=self.region_bars[name], mode="after", line_color=style.second, line_dash=dash,
+                line_width=3, name=f"histogram {name}",
+            )  # fmt: skip
+        self.scatter = new_figure(style, "gap against scattering rate", 330, 190, name="scatter")
+        self.scatter.xaxis.axis_label = "\N{GREEK CAPITAL LETTER GAMMA}\N{SUBSCRIPT ONE} (meV)"
+        self.scatter.yaxis.axis_label = "gap (meV)"
+        self.points = {name: ColumnDataSource({"x": [], "y": []}) for name in ("all", "A", "B")}
+        for name, marker, colour in (
+            ("all", "circle", style.accent),
+            ("A", "circle", style.second),
+            ("B", "triangle", style.second),
+        ):
+            self.scatter.scatter("x", "y", source=self.points[name], marker=marker, size=5, color=colour, alpha=0.6)
+        self.scatter.add_tools(BoxSelectTool(persistent=False))
+        self.scatter.on_event(SelectionGeometry, self._selected)
+        self.text = ""
+        self._state: tuple[Any, ...] = ()
+
+    def _selected(self, event: Any) -> None:
+        """Make a region of interest of the pixels within a box drawn on the scatter."""
+        geometry = event.geometry
+        if not event.final or geometry["type"] != "rect":
+            return
+        rate, gap = self.feed.planes["gamma1"], self.feed.planes["delta"]
+        inside = (rate >= geometry["x0"]) & (rate <= geometry["x1"]) & (gap >= geometry["y0"]) & (gap <= geometry["y1"])
+        self.choices.set_region("A", inside & self.choices.good())
+
+    def update(self) -> None:
+        """Count again what has changed."""
+        state = (len(self.feed.changed), self.choices.version)
+        if state == self._state or not self.feed.planes:
+            return
+        self._state = state
+        good = self.choices.good()
+        gap, rate = self.feed.planes["delta"], self.feed.planes["gamma1"]
+        regions = {name: mask & good for name, mask in self.choices.regions.items()}
+        for name, source in self.points.items():
+            mask = good if name == "all" else regions.get(name, np.zeros_like(good))
+            source.data = {"x": rate[mask], "y": gap[mask]}
+        self._draw_bars(gap[good], {name: gap[mask] for name, mask in regions.items()})
+        self.text = statistics_text({"map": good, **regions}, gap, self.feed.planes["delta_stderr"])
+
+    def _draw_bars(self, gap: NDArray[np.float64], regions: dict[str, NDArray[np.float64]]) -> None:
+        edges = np.histogram_bin_edges(gap, BINS) if gap.size else np.array([0.0, 1.0])
+        counts, _ = np.histogram(gap, edges)
+        self.bars.data = {"left": edges[:-1], "right": edges[1:], "top": counts}
+        for name, source in self.region_bars.items():
+            if name not in regions:
+                source.data = {"x": [], "y": []}
+                continue
+            top, _ = np.histogram(regions[name], edges)
+            source.data = {"x": edges, "y": np.append(top, 0)}
+
+
+def statistics_text(masks: dict[str, NDArray[np.bool_]], gap: NDArray[np.float64], error: NDArray[np.float64]) -> str:
+    """Return a table, as HTML, of number, mean and spread of the gap in the map and in the regions of interest."""
+    rows = []
+    for name, mask in masks.items():
+        values = gap[mask]
+        mean = f"{values.mean():.2f}" if values.size else "-"
+        spread = f"{values.std(ddof=1):.2f}" if values.size > 1 else "-"
+        median = f"{np.median(error[mask]):.2f}" if values.size else "-"
+        rows.append(
+            f"<tr><th scope='row'>{html.escape(name)}</th><td>{values.size}</td><td>{mean}</td><td>{spread}</td><td>{median}</td></tr>"
+        )
+    head = "<tr><th scope='col'>pixels of</th><th scope='col'>N</th><th scope='col'>mean</th><th scope='col'>std</th><th scope='col'>error</th></tr>"
+    return f"<table><caption>gap, meV</caption>{head}{''.join(rows)}</table>"
