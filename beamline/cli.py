@@ -60,7 +60,12 @@ Seed = Annotated[int, typer.Option(min=0, help="Seed of the simulated sample and
 Directory = Annotated[Path, typer.Option(help="Where runs are kept; made if missing.")]
 ConfigFile = Annotated[Path, typer.Option("--config", help="The beamline's TOML file.")]
 Summary = Annotated[Path | None, typer.Option(help="Write the numbers of the run to this JSON file.")]
+Page = Annotated[bool, typer.Option("--page/--no-page", help="Serve the live page while the run is taken.")]
 Exposure = Annotated[float | None, typer.Option(help="Exposure of a point, s; else the region's acquire_time.")]
+
+
+#: So that ``-1``, the newest run, is taken for a run and not for an option.
+RUN_NAMES = {"ignore_unknown_options": True}
 
 
 @app.command()
@@ -71,16 +76,16 @@ def demo(
     directory: Directory = Path("microarpes-demo"),
     exposure: Exposure = 0.05,
     rate: Annotated[float, typer.Option(help="Photoelectrons per second on the frame.")] = 3e6,
-    page: Annotated[bool, typer.Option("--page/--no-page", help="Show the live page.")] = False,
+    page: Page = True,
     summary: Summary = None,
 ) -> None:
     """Raster the simulated beamline, fit live, store the run, compare with the known truth."""
     nx, ny = parse_points(points)
-    if page:
-        raise Refused("--page: this version has no live page yet; leave the option out")
     from microarpes.beamline.demo import run_demo
 
-    run_demo(nx, ny, step=step, seed=seed, directory=directory, exposure=exposure, rate=rate, summary=summary)
+    run_demo(
+        nx, ny, step=step, seed=seed, directory=directory, exposure=exposure, rate=rate, summary=summary, page=page
+    )
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
@@ -102,6 +107,7 @@ def map_(
     exposure: Exposure = None,
     sample: Annotated[str | None, typer.Option(help="Sample id, instead of the config's.")] = None,
     operator: Annotated[str | None, typer.Option(help="Operator, instead of the config's.")] = None,
+    page: Page = True,
     summary: Summary = None,
 ) -> None:
     """Raster whatever beamline the config names."""
@@ -118,16 +124,36 @@ def map_(
         exposure=exposure,
         sample=sample,
         operator=operator,
+        page=page,
         summary=summary,
     )
 
 
 @app.command()
-def session(config: ConfigFile, directory: Directory = Path("microarpes-data")) -> None:
+def session(config: ConfigFile, directory: Directory = Path("microarpes-data"), page: Page = True) -> None:
     """Open IPython with RE, devices and plans ready."""
     from microarpes.beamline.session import open_session
 
-    open_session(config, directory)
+    open_session(config, directory, page=page)
+
+
+@app.command(context_settings=RUN_NAMES)
+def live(
+    run: Annotated[str | None, typer.Argument(help="uid or beginning of one; the newest if left out.")] = None,
+    directory: Directory = Path("microarpes-data"),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 0,
+    address: Annotated[
+        str, typer.Option(help="Where to listen; other than loopback needs token and host.")
+    ] = "127.0.0.1",
+    host: Annotated[
+        list[str] | None, typer.Option(help="NAME:PORT by which the page is reached; may be repeated.")
+    ] = None,
+    view_token: Annotated[Path | None, typer.Option(help="File with the token that viewers need.")] = None,
+) -> None:
+    """Serve the page alone, on a run that is being taken or a stored one."""
+    from microarpes.beamline.live import run_live
+
+    run_live(directory, run, port=port, address=address, hosts=host or [], view_token=view_token)
 
 
 @app.command()
@@ -157,10 +183,6 @@ def runs(directory: Directory = Path("microarpes-data")) -> None:
     from microarpes.beamline.browse import print_runs
 
     print_runs(directory)
-
-
-#: So that ``-1``, the newest run, is taken for a run and not for an option.
-RUN_NAMES = {"ignore_unknown_options": True}
 
 
 @app.command(context_settings=RUN_NAMES)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from microarpes.beamline.config import Config, simulated_config
 from microarpes.beamline.map import make_grid
+from microarpes.beamline.page_process import shown_page
 from microarpes.sim.process import RunningIOC, running_ioc
 
 #: Photoelectrons per second a hemispherical analyser's detector counts on a real micro-ARPES beamline.
@@ -29,6 +30,7 @@ def run_demo(
     exposure: float | None,
     rate: float,
     summary: Path | None,
+    page: bool = False,
 ) -> None:
     """Start the simulated beamline, raster it, fit live, store, compare with the truth.
 
@@ -59,7 +61,9 @@ def run_demo(
         from microarpes.beamline.raster_run import run_raster
 
         try:
-            outcome = run_raster(config, station, grid, directory, stream=sys.stdout, md={"seed": seed, "rate": rate})
+            with shown_page(directory, page):
+                md = {"seed": seed, "rate": rate}
+                outcome = run_raster(config, station, grid, directory, stream=sys.stdout, md=md)
         finally:
             disconnect_end_station(station)
     from microarpes.beamline.finish import finish_run

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from microarpes.beamline.config import ConfigError, load_config
+from microarpes.beamline.page_process import shown_page
 from microarpes.plans.grid import RasterGrid
 
 
@@ -44,6 +45,7 @@ def run_map(
     exposure: float | None,
     sample: str | None,
     operator: str | None,
+    page: bool,
     summary: Path | None,
 ) -> None:
     """Raster, fit live, store; print where the run is.
@@ -71,5 +73,6 @@ def run_map(
     from microarpes.beamline.finish import finish_run
     from microarpes.beamline.raster_run import run_raster
 
-    outcome = run_raster(config, station, grid, directory, stream=sys.stdout)
+    with shown_page(directory, page):
+        outcome = run_raster(config, station, grid, directory, stream=sys.stdout)
     finish_run(directory, outcome, summary=summary)

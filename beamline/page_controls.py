@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from bokeh.models import Button, Checkbox, ImportedStyleSheet, NumericInput, Select, TextAreaInput, TextInput
+from bokeh.models import Button, CheckboxGroup, ImportedStyleSheet, NumericInput, Select, TextAreaInput, TextInput
 
 from microarpes.beamline.page_choices import LEVELS, Choices
 from microarpes.beamline.page_maps import PALETTES, Maps
@@ -19,18 +19,18 @@ class ViewControls:
         self.choices, self.maps, self.spectrum = choices, maps, spectrum
         sheet = ImportedStyleSheet(url="/assets/page.css")
         look: dict[str, Any] = {"stylesheets": [sheet], "css_classes": [theme]}
-        self.pixel = TextInput(title="pixel", value="", width=90, **look)
-        self.follow = Checkbox(label="follow the newest pixel", active=True, **look)
-        self.levels = Select(title="levels", value="robust", options=list(LEVELS), width=110, **look)
-        self.low = NumericInput(title="gap from (meV)", mode="float", width=110, **look)
-        self.high = NumericInput(title="gap to (meV)", mode="float", width=110, **look)
-        self.lock = Checkbox(label="lock the levels", active=False, **look)
-        self.force = Checkbox(label="levels below 4 x the error", active=False, **look)
-        self.palette = Select(title="colours", value="viridis", options=list(PALETTES), width=110, **look)
-        self.region = Select(title="region drawn", value="A", options=["A", "B"], width=90, **look)
+        self.pixel = TextInput(title="pixel", value="", width=80, **look)
+        self.follow = CheckboxGroup(labels=["follow the newest pixel"], active=[0], **look)
+        self.levels = Select(title="levels", value="robust", options=list(LEVELS), width=100, **look)
+        self.low = NumericInput(title="gap from (meV)", mode="float", width=100, **look)
+        self.high = NumericInput(title="gap to (meV)", mode="float", width=100, **look)
+        self.lock = CheckboxGroup(labels=["lock the levels"], active=[], **look)
+        self.force = CheckboxGroup(labels=["levels below 4 x the error"], active=[], **look)
+        self.palette = Select(title="colours", value="viridis", options=list(PALETTES), width=100, **look)
+        self.region = Select(title="region drawn", value="A", options=["A", "B"], width=100, **look)
         self.clear = Button(label="clear regions", width=120, **look)
-        self.max_error = NumericInput(title="mask error above (meV)", mode="float", width=160, **look)
-        self.max_goodness = NumericInput(title="mask deviance/dof above", mode="float", width=160, **look)
+        self.max_error = NumericInput(title="mask error above (meV)", mode="float", width=165, **look)
+        self.max_goodness = NumericInput(title="mask deviance/dof above", mode="float", width=165, **look)
         self.plan = TextAreaInput(title="region to plan", value="", rows=2, width=330, **look)
         self.python = TextAreaInput(title="this pixel in Python", value="", rows=5, width=520, **look)
         self._connect()
@@ -74,14 +74,18 @@ class ViewControls:
             self.choices.choose(int(word))
         self.update()
 
-    def _set_follow(self, attr: str, old: bool, active: bool) -> None:
+    def _set_follow(self, attr: str, old: list[int], active: list[int]) -> None:
         if active and not self.choices.follow:
             self.choices.follow_newest()
         elif not active and self.choices.follow and self.choices.pixel is not None:
             self.choices.choose(self.choices.pixel)
 
     def _set_levels(self, attr: str, old: Any, new: Any) -> None:
-        self.maps.levels, self.maps.locked, self.maps.forced = self.levels.value, self.lock.active, self.force.active
+        self.maps.levels, self.maps.locked, self.maps.forced = (
+            self.levels.value,
+            bool(self.lock.active),
+            bool(self.force.active),
+        )
         limits = self.low.value, self.high.value
         self.maps.manual = (
             (float(limits[0]), float(limits[1])) if None not in limits and limits[0] < limits[1] else None
@@ -109,7 +113,7 @@ class ViewControls:
         """Show what was chosen elsewhere: by a click, by the arrow keys, by drawing."""
         pixel = self.choices.pixel
         _set(self.pixel, value="" if pixel is None else str(pixel))
-        _set(self.follow, active=self.choices.follow)
+        _set(self.follow, active=[0] if self.choices.follow else [])
         _set(self.plan, value=plan_line(self.choices, self.maps))
         _set(self.python, value="" if pixel is None else python_lines(self.choices, pixel))
 
@@ -128,7 +132,7 @@ def plan_line(choices: Choices, maps: Maps) -> str:
     rows, columns = np.nonzero(mask)
     x, y = maps.raster.x[[columns.min(), columns.max()]], maps.raster.y[[rows.min(), rows.max()]]
     step = maps.raster.pitch[0]
-    nx, ny = (int(round(abs(float(axis[1] - axis[0])) / step)) + 1 for axis in (x, y))
+    nx, ny = (round(abs(float(axis[1] - axis[0])) / step) + 1 for axis in (x, y))
     return f"RE(raster({nx}, {ny}, step={step:g}, centre=({x.mean():g}, {y.mean():g})))"
 
 

@@ -25,7 +25,14 @@ class FramePanel:
         self.energy = 1000.0 * (np.asarray(start["energy_axis"]) - float(np.mean(start["calibration"]["ef"])))
         x, y = edges(self.angle), edges(self.energy)
         self.figure = new_figure(
-            style, "frame", 520, 260, x_range=Range1d(*x), y_range=Range1d(max(y[0], -250.0), y[1]), name="frame"
+            style,
+            "frame",
+            560,
+            190,
+            min_border_left=76,
+            x_range=Range1d(*x),
+            y_range=Range1d(max(y[0], -250.0), y[1]),
+            name="frame",
         )
         self.figure.xaxis.axis_label, self.figure.yaxis.axis_label = "angle (deg)", "E \N{MINUS SIGN} E_F (meV)"
         self.figure.grid.grid_line_color = None
@@ -62,7 +69,7 @@ class FramePanel:
         self._shown = pixel
         image = shown(frame)
         self.mapper.update(low=0.0, high=max(float(np.percentile(image, 99.8)), 1e-3))
-        self.figure.title.text = f"frame of pixel {pixel}, {int(frame.sum()):,} counts, grey goes with the root of them"
+        self.figure.title.text = f"frame of pixel {pixel}, {int(frame.sum()):,} counts"
         self.source.data = {"image": [image]}
 
 
@@ -78,4 +85,5 @@ def shown(frame: NDArray[np.int32]) -> NDArray[np.float32]:
     sums = (
         frame[:n_angle, :n_energy].reshape(n_angle // BINNING, BINNING, n_energy // BINNING, BINNING).sum(axis=(1, 3))
     )
-    return np.sqrt(np.maximum(sums, 0)).T.astype(np.float32)
+    image: NDArray[np.float32] = np.sqrt(np.maximum(sums, 0)).T.astype(np.float32)
+    return image

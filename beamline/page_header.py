@@ -102,7 +102,7 @@ class Header:
             f"{history['sample_temperature'][-1]:.1f} K",
             f"ring {history['ring_current'][-1]:.1f} mA",
             f"{history['pressure'][-1]:.1e} mbar",
-            f"retaken {int(np.sum(np.asarray(history['attempt']) - 1))}",
+            f"retaken {int(np.nansum(np.asarray(history['attempt']) - 1))}",
         ]
 
     def legend(self) -> str:

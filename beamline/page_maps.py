@@ -14,6 +14,7 @@ from bokeh.models import (
     HoverTool,
     LassoSelectTool,
     LinearColorMapper,
+    NumeralTickFormatter,
     PanTool,
     Range1d,
     ResetTool,
@@ -30,12 +31,12 @@ from microarpes.beamline.pixel_classes import CLASSES, robust_levels, wide_enoug
 #: Plane, title, unit, whether its span is held above the error's.
 SHOWN = (
     ("delta", "gap at k_F", "meV"),
-    ("gamma1", "scattering rate \N{GREEK CAPITAL LETTER GAMMA}\N{SUBSCRIPT ONE}, includes in-spot gap spread", "meV"),
-    ("delta_stderr", "error of the gap, one sigma", "meV"),
-    ("total_counts", "intensity", "counts"),
+    ("gamma1", "rate \N{GREEK CAPITAL LETTER GAMMA}\N{SUBSCRIPT ONE} (with in-spot gap spread)", "meV"),
+    ("delta_stderr", "error of the gap (one sigma)", "meV"),
+    ("total_counts", "intensity of the frame", "counts"),
 )
 ERRORS = {"delta": "delta_stderr", "gamma1": "gamma1_stderr"}
-LARGE, SMALL = (600, 560), (300, 190)
+LARGE, SMALL = (600, 540), (290, 200)
 PALETTES = {"viridis": "Viridis256", "cividis": "Cividis256", "grey": "Greys256"}
 #: Fewer new pixels than this are sent one by one, more with the whole map.
 FEW = 24
@@ -95,6 +96,7 @@ class Maps:
         plot = new_figure(
             self.style, title, width, height, x_range=self._ranges[0], y_range=self._ranges[1],
             toolbar_location="right" if name == "delta" else None, name=f"map {name}",
+            min_border_left=64 if name == "delta" else 50,
         )  # fmt: skip
         mapper = LinearColorMapper(palette=PALETTES["viridis"], low=0.0, high=1.0, nan_color="rgba(0,0,0,0)")
         self.mappers[name] = mapper
@@ -102,6 +104,8 @@ class Maps:
             image=name, x=left, y=bottom, dw=right - left, dh=top - bottom, color_mapper=mapper, source=self.image
         )
         bar = ColorBar(color_mapper=mapper, title=unit, width=14, padding=4)
+        if name == "total_counts":
+            bar.formatter = NumeralTickFormatter(format="0.[00]a")
         style_colour_bar(bar, self.style)
         plot.add_layout(bar, "right")
         plot.grid.grid_line_color = None
@@ -150,7 +154,7 @@ class Maps:
             ("x, y", "@manipulator_x{0.0}, @manipulator_y{0.0} \N{MICRO SIGN}m"),
             (
                 "gap",
-                "@delta{0.0} \N{PLUS-MINUS SIGN} @delta_stderr{0.0} \N{PLUS-MINUS SIGN} @delta_systematic{0.0} (syst.) meV",
+                "@delta{0.0} \N{PLUS-MINUS SIGN} @delta_stderr{0.0} meV (syst. @delta_systematic{0.0})",
             ),
             (
                 "\N{GREEK CAPITAL LETTER GAMMA}\N{SUBSCRIPT ONE}",
@@ -182,10 +186,12 @@ class Maps:
         """Return the pixels whose centres lie within a drawn box or lasso, shape (ny, nx)."""
         x, y = np.meshgrid(self.raster.x, self.raster.y)
         if geometry["type"] == "rect":
-            return (x >= geometry["x0"]) & (x <= geometry["x1"]) & (y >= geometry["y0"]) & (y <= geometry["y1"])
+            across = (x >= geometry["x0"]) & (x <= geometry["x1"])
+            return np.asarray(across & (y >= geometry["y0"]) & (y <= geometry["y1"]))
         if geometry["type"] == "poly" and len(geometry["x"]) > 2:
             outline = Outline(np.column_stack([geometry["x"], geometry["y"]]))
-            return outline.contains_points(np.column_stack([x.ravel(), y.ravel()])).reshape(x.shape)
+            centres = np.column_stack([x.ravel(), y.ravel()])
+            return np.asarray(outline.contains_points(centres)).reshape(x.shape)
         return None
 
     def update(self) -> None:

@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from bokeh.server.server import BaseServer
 from bokeh.server.tornado import BokehTornado
 from jinja2 import Environment, PackageLoader
 from tornado.httpserver import HTTPServer
-from tornado.ioloop import IOLoop
+from tornado.ioloop import IOLoop, PeriodicCallback
 from tornado.netutil import bind_sockets
 from tornado.web import RequestHandler, StaticFileHandler
 
@@ -113,7 +113,7 @@ def make_server(
         The port is taken.
     """
     runs, fits, epoch = Runs(directory, run), SpectrumFits(), secrets.token_hex(8)
-    template = Environment(loader=PackageLoader("microarpes.beamline", "page_assets"), autoescape=False).get_template(
+    template = Environment(loader=PackageLoader("microarpes.beamline", "page_assets"), autoescape=True).get_template(
         "page.html"
     )
 
@@ -173,40 +173,74 @@ def _argument(arguments: dict[str, list[bytes]], name: str) -> str:
     return arguments.get(name, [b""])[0].decode("utf-8", "replace")
 
 
+def serve(
+    directory: Path,
+    *,
+    run: str = "",
+    port: int = 0,
+    address: str = "127.0.0.1",
+    hosts: Sequence[str] = (),
+    view_token: Path | None = None,
+    told: Callable[[str], None] = lambda page: None,
+    parent: int | None = None,
+) -> None:
+    """Serve until the process is told to end, or until its parent is gone.
+
+    Parameters
+    ----------
+    directory : Path
+        Where runs are kept.
+    run : str
+        uid of the run to show; the newest if empty.
+    port, address : int and str
+        Where to listen; port 0 is any free one.
+    hosts : sequence of str
+        NAME:PORT by which the page is reached besides its address.
+    view_token : Path, optional
+        File with the token that viewers need.
+    told : callable
+        Called with the page's address when it is up.
+    parent : int, optional
+        Process id.
+
+    Raises
+    ------
+    ValueError
+        The page would be open to a network unguarded.
+    OSError
+        The port is taken, or the token's file cannot be read.
+    """
+    access = Access.checked(address, hosts, view_token)
+    server, port = make_server(directory.resolve(), access, port=port, address=address, run=run)
+    server.start()
+    told(f"http://{'localhost' if address == '127.0.0.1' else address}:{port}/")
+    loop = IOLoop.current()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: loop.add_callback_from_signal(loop.stop))
+    if parent is not None:
+        PeriodicCallback(lambda: None if is_alive(parent) else loop.stop(), 1000).start()
+    loop.start()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until told to end; return the exit status."""
+    """Serve the page beside a scan; return the exit status."""
     parser = argparse.ArgumentParser(description="Serve the page of the runs in a directory.")
     parser.add_argument("--directory", type=Path, required=True)
-    parser.add_argument("--run", default="", help="uid of the run to show; the newest if left out")
     parser.add_argument("--port", type=int, default=0, help="0: any free one")
-    parser.add_argument("--address", default="127.0.0.1")
-    parser.add_argument("--host", action="append", default=[], help="HOST:PORT by which the page is reached besides")
-    parser.add_argument("--view-token", type=Path, help="file with the token that viewers need")
-    parser.add_argument("--address-file", type=Path, help="write the page's address here when it is up")
+    parser.add_argument("--address-file", type=Path, required=True, help="write the page's address here when it is up")
     parser.add_argument("--parent", type=int, metavar="PID", help="end when this process is gone")
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def told(page: str) -> None:
+        part = options.address_file.with_suffix(".part")
+        part.write_text(page)
+        part.replace(options.address_file)
+
     try:
-        access = Access.checked(options.address, options.host, options.view_token)
-        server, port = make_server(
-            options.directory.resolve(), access, port=options.port, address=options.address, run=options.run
-        )
+        serve(options.directory, port=options.port, told=told, parent=options.parent)
     except (OSError, ValueError) as error:
         sys.stderr.write(f"page: {error}\n")
         return 1
-    address = f"http://{'localhost' if options.address == '127.0.0.1' else options.address}:{port}/"
-    server.start()
-    if options.address_file is not None:
-        part = options.address_file.with_suffix(".part")
-        part.write_text(address)
-        part.replace(options.address_file)
-    loop = IOLoop.current()
-    signal.signal(signal.SIGTERM, lambda *_: loop.add_callback_from_signal(loop.stop))
-    if options.parent is not None:
-        from tornado.ioloop import PeriodicCallback
-
-        PeriodicCallback(lambda: None if is_alive(options.parent) else loop.stop(), 1000).start()
-    loop.start()
     return 0
 
 

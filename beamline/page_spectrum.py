@@ -94,8 +94,8 @@ def fit_text(fit: Any) -> str:
     goodness = f"deviance {fit.deviance:.0f} / {fit.dof:.0f}" if np.isfinite(fit.deviance) else ""
     if fit.status == "ok":
         gap = f"gap {fit.delta:.1f} \N{PLUS-MINUS SIGN} {fit.delta_stderr:.1f} meV (syst. {fit.delta_systematic:.1f})"
-        rate = f"\N{GREEK CAPITAL LETTER GAMMA}\N{SUBSCRIPT ONE} {fit.gamma1:.1f} \N{PLUS-MINUS SIGN} {fit.gamma1_stderr:.1f} meV"
-        return f"{gap}, {rate}, {goodness}"
+        rate = f"{fit.gamma1:.1f} \N{PLUS-MINUS SIGN} {fit.gamma1_stderr:.1f} meV"
+        return f"{gap}, \N{GREEK CAPITAL LETTER GAMMA}\N{SUBSCRIPT ONE} {rate}, {goodness}"
     if fit.status == "no-gap":
         return f"no gap resolved: below {fit.upper_limit:.1f} meV (95 %), {goodness}"
     return f"{fit.status}, {goodness}".rstrip(", ")
@@ -108,9 +108,11 @@ class SpectrumPanel:
         self.choices, self.feed, self.fits = choices, choices.feed, fits
         names = [str(window["name"]) for window in (self.feed.start or {})["windows"]]
         shared = Range1d(*SHOWN)
-        self.figure = new_figure(style, "EDC", 520, 250, x_range=shared, name="edc")
-        self.residuals = new_figure(style, "", 520, 70, x_range=shared, y_range=Range1d(-4.5, 4.5), name="residuals")
-        self.figure.yaxis.axis_label, self.residuals.yaxis.axis_label = "counts", "resid./\N{GREEK SMALL LETTER SIGMA}"
+        self.figure = new_figure(style, "EDC", 560, 210, min_border_left=76, x_range=shared, name="edc")
+        self.residuals = new_figure(
+            style, "", 560, 66, min_border_left=76, x_range=shared, y_range=Range1d(-4.5, 4.5), name="residuals"
+        )
+        self.figure.yaxis.axis_label, self.residuals.yaxis.axis_label = "counts", "res./\N{GREEK SMALL LETTER SIGMA}"
         self.residuals.xaxis.axis_label = "E \N{MINUS SIGN} E_F (meV)"
         self.figure.xaxis.visible = False
         self.residuals.yaxis.ticker = [-3, 0, 3]
@@ -144,8 +146,7 @@ class SpectrumPanel:
             return
         self._shown = state
         spectrum = self.fits.spectrum(self.feed, pixel)
-        ny, nx = self.feed.shape
-        row, column = divmod(pixel, nx)
+        row, column = divmod(pixel, self.feed.shape[1])
         where = f"EDC of pixel {pixel} (row {row}, column {column})"
         if spectrum is None:
             self.figure.title.text, self.text = f"{where}: not measured yet", ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,6 @@ from microarpes.beamline.page_choices import Choices
 from microarpes.beamline.page_style import PageStyle, new_figure
 
 BINS = 24
-NUMBER = "\N{PLUS-MINUS SIGN}"
 
 
 class StatisticsPanel:
@@ -22,7 +22,7 @@ class StatisticsPanel:
 
     def __init__(self, choices: Choices, style: PageStyle) -> None:
         self.choices, self.feed = choices, choices.feed
-        self.histogram = new_figure(style, "histogram of the gap", 330, 190, name="histogram")
+        self.histogram = new_figure(style, "histogram of the gap", 245, 150, name="histogram", min_border_left=64)
         self.histogram.xaxis.axis_label, self.histogram.yaxis.axis_label = "gap (meV)", "pixels"
         self.bars = ColumnDataSource({"left": [], "right": [], "top": []})
         self.histogram.quad(
@@ -35,7 +35,7 @@ class StatisticsPanel:
                 "x", "y", source=self.region_bars[name], mode="after", line_color=style.second, line_dash=dash,
                 line_width=3, name=f"histogram {name}",
             )  # fmt: skip
-        self.scatter = new_figure(style, "gap against scattering rate", 330, 190, name="scatter")
+        self.scatter = new_figure(style, "gap against scattering rate", 245, 150, name="scatter", min_border_left=64)
         self.scatter.xaxis.axis_label = "\N{GREEK CAPITAL LETTER GAMMA}\N{SUBSCRIPT ONE} (meV)"
         self.scatter.yaxis.axis_label = "gap (meV)"
         self.points = {name: ColumnDataSource({"x": [], "y": []}) for name in ("all", "A", "B")}
@@ -88,14 +88,21 @@ class StatisticsPanel:
 
 def statistics_text(masks: dict[str, NDArray[np.bool_]], gap: NDArray[np.float64], error: NDArray[np.float64]) -> str:
     """Return a table, as HTML, of number, mean and spread of the gap in the map and in the regions of interest."""
-    rows = []
+    rows = [("pixels of", "N", "mean", "std", "error")]
     for name, mask in masks.items():
         values = gap[mask]
         mean = f"{values.mean():.2f}" if values.size else "-"
         spread = f"{values.std(ddof=1):.2f}" if values.size > 1 else "-"
         median = f"{np.median(error[mask]):.2f}" if values.size else "-"
-        rows.append(
-            f"<tr><th scope='row'>{html.escape(name)}</th><td>{values.size}</td><td>{mean}</td><td>{spread}</td><td>{median}</td></tr>"
-        )
-    head = "<tr><th scope='col'>pixels of</th><th scope='col'>N</th><th scope='col'>mean</th><th scope='col'>std</th><th scope='col'>error</th></tr>"
-    return f"<table><caption>gap, meV</caption>{head}{''.join(rows)}</table>"
+        rows.append((name, str(values.size), mean, spread, median))
+    return html_table("gap, meV", rows)
+
+
+def html_table(caption: str, rows: Sequence[Sequence[str]]) -> str:
+    """Return a table as HTML; the first row and the first cell of each are headings."""
+    lines = []
+    for number, (first, *others) in enumerate(rows):
+        scope, cell = ("col", "th scope='col'") if number == 0 else ("row", "td")
+        cells = "".join(f"<{cell}>{html.escape(text)}</{cell[:2]}>" for text in others)
+        lines.append(f"<tr><th scope='{scope}'>{html.escape(first)}</th>{cells}</tr>")
+    return f"<table><caption>{html.escape(caption)}</caption>{''.join(lines)}</table>"

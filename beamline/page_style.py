@@ -38,11 +38,11 @@ STYLES = {
 
 def new_figure(style: PageStyle, title: str, width: int, height: int, **options: Any) -> Any:
     """Return an empty figure in the style of the page; width and height are of its frame, px."""
-    options = {"tools": "", "toolbar_location": None, **options}
-    plot = figure(title=title, frame_width=width, frame_height=height, min_border=4, **options)
+    options = {"tools": "", "toolbar_location": None, "min_border": 4, **options}
+    plot = figure(title=title, frame_width=width, frame_height=height, **options)
     plot.background_fill_color = plot.border_fill_color = style.panel
     plot.outline_line_color = style.faint
-    plot.title.text_color, plot.title.text_font_size = style.ink, "17px"
+    plot.title.text_color, plot.title.text_font_size = style.ink, "16px"
     plot.title.text_font_style = "bold"
     plot.toolbar.logo = None
     for axis in (*plot.xaxis, *plot.yaxis):

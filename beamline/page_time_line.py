@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, DataRange1d
+from bokeh.models import BasicTickFormatter, ColumnDataSource, DataRange1d
 
 from microarpes.beamline.page_run import RunFeed
 from microarpes.beamline.page_style import PageStyle, new_figure, style_axis
@@ -30,19 +30,19 @@ class TimeLinePanel:
         self.refused = ColumnDataSource({"time": [], "value": []})
         self.figures = []
         for name, label in LINES:
-            plot = new_figure(style, "", 520, 56, x_range=shared, x_axis_type="datetime", name=f"time {name}")
+            plot = new_figure(
+                style, "", 590, 44, min_border_left=130, x_range=shared, x_axis_type="datetime", name=f"time {name}"
+            )
             plot.step("time", "value", source=self.sources[name], line_color=style.accent, line_width=2, mode="after")
             plot.yaxis.axis_label, plot.yaxis.ticker.desired_num_ticks = label, 3
             plot.yaxis.axis_label_text_font_size = "13px"
+            plot.yaxis.axis_label_orientation = "horizontal"
+            plot.yaxis.formatter = BasicTickFormatter(precision=1 if name == "pressure" else 3)
             plot.xaxis.visible = name == LINES[-1][0]
             self.figures.append(plot)
         self.figures[1].scatter(
             "time", "value", source=self.refused, marker="x", size=11, line_color=style.alarm, line_width=2,
-            legend_label="point refused and taken again",
         )  # fmt: skip
-        for legend in self.figures[1].legend:
-            legend.background_fill_alpha, legend.border_line_color, legend.label_text_color = 0.0, None, style.ink
-            legend.padding = legend.margin = 0
         style_axis(self.figures[-1].xaxis[0], style)
         self._length = -1
 

@@ -1,4 +1,4 @@
-"""How a pixel without a gap is told from others, on paper and on the page: by hatch and words, never by colour alone."""
+"""How a pixel without a gap is told from others, on paper and on the page: by hatch, not by colour alone."""
 
 from __future__ import annotations
 

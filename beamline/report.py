@@ -204,7 +204,7 @@ def _legend(picture: MapPicture) -> list[Patch]:
     handles = []
     for kind, where, verdicts in _present(picture):
         name = f"{kind.label} ({', '.join(verdicts)})" if kind == NO_FIT else kind.label
-        look = {"facecolor": kind.face, "edgecolor": _INK, "hatch": kind.hatch, "linewidth": 0.7}
+        look: dict[str, Any] = {"facecolor": kind.face, "edgecolor": _INK, "hatch": kind.hatch, "linewidth": 0.7}
         handles.append(Patch(**look, label=f"{name}: {where.sum()}"))
     return handles
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from microarpes.beamline.config import load_config
+from microarpes.beamline.page_process import shown_page
 
 BANNER = """micro-ARPES session on {name}; runs are kept in {directory}
   RE(raster(10, 10, step=10.0))         raster 10 x 10 pixels, 10 um apart, about x, y = 0, 0 um
@@ -62,8 +63,8 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
     }
 
 
-def open_session(config_file: Path, directory: Path) -> None:
-    """Open the session in this terminal; return when it is left."""
+def open_session(config_file: Path, directory: Path, *, page: bool = False) -> None:
+    """Open the session in this terminal, with the page beside it; return when it is left."""
     names = session_names(config_file, directory)
     import IPython
     from traitlets.config import Config as IPythonConfig
@@ -73,5 +74,6 @@ def open_session(config_file: Path, directory: Path) -> None:
     settings = IPythonConfig()
     settings.TerminalInteractiveShell.banner1 = banner
     settings.HistoryManager.enabled = sys.stdin.isatty()
-    IPython.start_ipython(argv=[], user_ns=names, config=settings)
-    followers.wait()
+    with shown_page(directory, page):
+        IPython.start_ipython(argv=[], user_ns=names, config=settings)
+        followers.wait()

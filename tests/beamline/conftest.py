@@ -48,13 +48,14 @@ class Raster:
 
     windows = WINDOWS
 
-    def __init__(self, directory, n=NX * NY - 1, time=1.8e9):
+    def __init__(self, directory, n=NX * NY - 1, time=1.8e9, gaps=None):
         rng = np.random.default_rng(11)
         self.uid = str(uuid.uuid4())
         self.directory, self.folder = directory, directory / self.uid
         self.folder.mkdir(parents=True)
         self.time = time
-        expected = 60 * spectrum(35.0) / spectrum(35.0).max()
+        lines = [spectrum(gap) for gap in (np.full(n, 35.0) if gaps is None else gaps)]
+        expected = np.array([60 * line / line.max() for line in lines])[:, None, :]
         self.frames = rng.poisson(expected, (n, ANGLE.size, ENERGY.size)).astype("<i4")
         self.frames[3:4] = 0  # a pixel without counts has a verdict and no number
         self.ids = np.array([i + 1 if i < CHANGE else i + 1 - CHANGE for i in range(n)])
@@ -96,10 +97,23 @@ class Raster:
             data = {
                 "pixel": i, "manipulator_x": 10.0 * (i % NX), "manipulator_y": 10.0 * (i // NX),
                 "frame_id": self.ids[i], "angular_contrast": 0.4, "total_counts": float(self.frames[i].sum()),
-                "edc": self.edc(i, windows),
+                "edc": self.edc(i, windows), "attempt": 1, "ring_current": 300.0, "sample_temperature": 10.0,
+                "pressure": 5e-11,
             }  # fmt: skip
             yield "event", self.event("primary", i + 1, self.time + i, data)
         yield "stop", {"uid": "stop", "run_start": self.uid, "time": self.time + 99, "exit_status": "success"}
+
+    def grow(self):
+        """Write the journals anew, raw and derived, one document at each step, as a scan and its follower do."""
+        (self.folder / "raw.journal").unlink()
+        raw, derived = JournalWriter(self.folder / "raw.journal"), JournalWriter(self.folder / "gap.journal")
+        router = LiveGapMap(derived)
+        for name, doc in self.documents():
+            raw(name, doc)
+            router(name, doc)
+            yield name
+        raw.close()
+        derived.close()
 
     def event(self, stream, seq_num, time, data):
         return {"uid": f"{stream} {seq_num}", "descriptor": f"{stream}-uid", "seq_num": seq_num, "time": time,

@@ -1,0 +1,321 @@
+"""The page in a real browser, on runs whose truth is known."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+from bokeh.palettes import Viridis256
+
+from microarpes.sim.process import free_port
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+#: What a script in the page needs of Bokeh: a model by its name, and where a place on a figure is on the screen.
+LOOK = """
+window.model = (name) => Bokeh.documents[0].get_model_by_name(name);
+window.place = (name, x, y) => {
+  const view = Bokeh.index.find_one(window.model(name));
+  const box = view.canvas_view.el.getBoundingClientRect();
+  return [box.x + view.frame.x_scale.compute(x), box.y + view.frame.y_scale.compute(y)];
+};
+"""
+#: 15 pixels in visiting order on a grid of 4 x 4: no symmetry, so a flipped or turned map cannot pass.
+GAPS = np.array([28.0, 30, 33, 37, 41, 36, 32, 30, 29, 39, 35, 27, 31, 34, 42])
+
+
+@pytest.fixture(scope="module")
+def browser():
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None and os.environ.get("CI"):
+        pytest.fail("no Chromium was found, and in CI its tests are not left out; apt-get install chromium")
+    if found is None:
+        pytest.skip("no Chromium was found; apt-get install chromium, or what your system calls it")
+    from playwright.sync_api import sync_playwright
+
+    options = ["--no-sandbox", "--headless=new", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=options)
+        yield chromium
+        chromium.close()
+
+
+class Server:
+    """The page's server as a process, on a port that stays the same when it is started again."""
+
+    def __init__(self, directory):
+        self.directory, self.port = directory, free_port()
+        self.address = f"http://localhost:{self.port}/"
+        self.start()
+
+    def start(self):
+        command = [sys.executable, "-m", "microarpes.beamline.page_server", "--directory", str(self.directory)]
+        command += ["--port", str(self.port), "--address-file", str(self.directory / "page.address")]
+        Path(self.directory / "page.address").unlink(missing_ok=True)
+        self.process = subprocess.Popen(command)
+        wait(lambda: (self.directory / "page.address").exists() or self.process.poll() is not None, "the page is up")
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def end(self):
+        self.process.terminate()
+        self.process.wait(20)
+
+
+def wait(condition, what, seconds=40.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {seconds:g} s: {what}")
+        time.sleep(0.05)
+
+
+class Viewer:
+    """A page in the browser that remembers what it asked for and what went wrong."""
+
+    def __init__(self, browser, address, **options):
+        self.context = browser.new_context(viewport={"width": 1900, "height": 1100}, **options)
+        self.page = self.context.new_page()
+        self.requests, self.errors = [], []
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", lambda line: self.errors.append(line.text) if line.type == "error" else None)
+        self.page.add_init_script(LOOK)
+        self.page.goto(address)
+
+    def until(self, expression, *arguments):
+        self.page.wait_for_function(expression, arg=list(arguments), timeout=40_000)
+
+    def shown(self, pixels):
+        """Wait until the fits of so many pixels are on the map."""
+        self.until(
+            "([n]) => window.Bokeh?.documents?.length && Bokeh.index.find_one(model('map_delta')) && finite(n)".replace(
+                "finite(n)", "Array.from(source().delta[0]).filter(Number.isFinite).length == n"
+            ).replace("source()", "model('map_delta').renderers[0].data_source.data"),
+            pixels,
+        )
+
+    def screen(self):
+        self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        return matplotlib.image.imread(io.BytesIO(self.page.screenshot()))
+
+    def place(self, figure, x, y):
+        return self.page.evaluate("([name, x, y]) => place(name, x, y)", [figure, x, y])
+
+    def close(self):
+        self.context.close()
+
+
+@pytest.fixture
+def view(browser):
+    opened = []
+
+    def look(address, **options):
+        opened.append(Viewer(browser, address, **options))
+        return opened[-1]
+
+    yield look
+    for viewer in opened:
+        viewer.close()
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory, make_raster):
+    """A finished run and a server for it."""
+    raster = make_raster(tmp_path_factory.mktemp("page"), gaps=GAPS)
+    for _ in raster.grow():
+        pass
+    server = Server(raster.directory)
+    yield raster, server
+    server.end()
+
+
+def measured(raster):
+    from microarpes.beamline.stored_run import read_run
+
+    return read_run(raster.folder).gap_map.joint_delta
+
+
+def test_the_map_fills_at_the_right_place_as_the_run_grows(tmp_path, make_raster, view):
+    raster = make_raster(tmp_path, gaps=GAPS)
+    growing = raster.grow()
+    next(growing)  # the start document
+    server = Server(tmp_path)
+    try:
+        viewer = view(server.address)
+        viewer.shown(0)
+        for name in growing:
+            if name == "event":
+                break
+        viewer.shown(1)
+        while next(growing, None) is not None:
+            pass
+        gaps = measured(raster)
+        viewer.shown(int(np.isfinite(gaps).sum()))
+        screen = viewer.screen()
+        assert not viewer.errors
+    finally:
+        server.end()
+    low, high = viewer.page.evaluate(
+        "() => {const m = model('map_delta').renderers[0].glyph.color_mapper; return [m.low, m.high]}"
+    )
+    wrong = []
+    for pixel in range(GAPS.size - 1):  # but the last, on which the cursor and the beam are drawn
+        row, column = divmod(pixel, 4)
+        x, y = viewer.place("map_delta", 10.0 * column, 10.0 * row)
+        colour = screen[round(y), round(x), :3]
+        gap = gaps[row, column]
+        if np.isfinite(gap):
+            entry = int(np.clip((np.float32(gap) - low) / (high - low) * 256, 0, 255))
+            expected = [int(Viridis256[entry][i : i + 2], 16) / 255 for i in (1, 3, 5)]
+            if not np.allclose(colour, expected, atol=1.5 / 255):
+                wrong.append((pixel, gap, colour, expected))
+    assert wrong == []
+
+
+def test_a_click_and_the_arrow_keys_choose_the_pixel_that_is_meant(stored, view):
+    raster, server = stored
+    viewer = view(server.address)
+    viewer.shown(int(np.isfinite(measured(raster)).sum()))
+    viewer.page.mouse.click(*viewer.place("map_delta", 20.0, 10.0))  # column 2, row 1
+    viewer.until("() => model('edc').title.text.includes('pixel 6 (row 1, column 2)')")
+    assert np.allclose(viewer.page.evaluate("() => Array.from(model('edc').renderers[1].data_source.data.counts)"),
+                       shown_counts(raster, 6))  # fmt: skip
+    viewer.page.keyboard.press("ArrowUp")  # y grows upwards
+    viewer.until("() => model('edc').title.text.includes('pixel 10 (row 2, column 2)')")
+    viewer.page.keyboard.press("ArrowLeft")
+    viewer.until("() => model('edc').title.text.includes('pixel 9 (row 2, column 1)')")
+    assert not viewer.errors
+
+
+def shown_counts(raster, pixel):
+    """Counts of the first window of an EDC within what is shown of the axis, meV."""
+    from microarpes.beamline.page_spectrum import SHOWN
+    from microarpes.beamline.stored_run import read_run
+
+    run = read_run(raster.folder)
+    energy = 1000.0 * (np.array(run.start["energy_axis"]) - raster.record(pixel)["ef"][0])
+    return run.events[pixel]["data"]["edc"][0][(energy >= SHOWN[0]) & (energy <= SHOWN[1])]
+
+
+def test_a_box_on_the_map_gives_the_mean_and_spread_that_numpy_gives(stored, view):
+    raster, server = stored
+    gaps = measured(raster)
+    viewer = view(server.address)
+    viewer.shown(int(np.isfinite(gaps).sum()))
+    viewer.page.mouse.move(*viewer.place("map_delta", 6.0, -4.0))
+    viewer.page.mouse.down()
+    viewer.page.mouse.move(*viewer.place("map_delta", 24.0, 14.0), steps=4)
+    viewer.page.mouse.up()
+    inside = gaps[0:2, 1:3]
+    inside = inside[np.isfinite(inside)]
+    row = f"A {inside.size} {inside.mean():.2f} {inside.std(ddof=1):.2f}"
+    table = viewer.page.locator("table")
+    viewer.page.wait_for_function("() => true")
+    wait(lambda: row in " ".join(table.inner_text().split()), row)
+    assert not viewer.errors
+
+
+def test_two_viewers_see_the_same_and_choose_for_themselves(stored, view):
+    raster, server = stored
+    count = int(np.isfinite(measured(raster)).sum())
+    one, other = view(server.address), view(server.address)
+    one.shown(count)
+    other.shown(count)
+    one.page.mouse.click(*one.place("map_delta", 0.0, 0.0))
+    one.until("() => model('edc').title.text.includes('pixel 0 ')")
+    assert "pixel 14 " in other.page.evaluate("() => model('edc').title.text")
+    delta = "() => Array.from(model('map_delta').renderers[0].data_source.data.delta[0])"
+    assert np.array_equal(one.page.evaluate(delta), other.page.evaluate(delta), equal_nan=True)
+
+
+def test_a_killed_server_is_noticed_and_the_page_comes_back_without_a_pixel_twice(tmp_path, make_raster, view):
+    raster = make_raster(tmp_path, gaps=GAPS)
+    for _ in raster.grow():
+        pass
+    count = int(np.isfinite(measured(raster)).sum())
+    server = Server(tmp_path)
+    try:
+        viewer = view(server.address)
+        viewer.shown(count)
+        server.kill()
+        viewer.until("() => !document.getElementById('lost').hidden")
+        server.start()
+        viewer.until("() => document.getElementById('lost')?.hidden")
+        viewer.shown(count)
+        assert viewer.page.locator(".facts").inner_text().count("15 of 16 pixels") == 1
+    finally:
+        server.end()
+
+
+def test_nothing_is_asked_of_other_machines(stored, view):
+    raster, server = stored
+    viewer = view(server.address + "?theme=dark")
+    viewer.shown(int(np.isfinite(measured(raster)).sum()))
+    assert [url for url in viewer.requests if not url.startswith((server.address, "data:", "blob:"))] == []
+    assert not viewer.errors
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious(stored, view, theme):
+    from axe_playwright_python.sync_playwright import Axe
+
+    raster, server = stored
+    viewer = view(f"{server.address}?theme={theme}")
+    viewer.shown(int(np.isfinite(measured(raster)).sum()))
+    found = Axe().run(viewer.page).response["violations"]
+    serious = [
+        (item["id"], [node["html"][:120] for node in item["nodes"][:3]])
+        for item in found
+        if item["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+
+
+def test_a_directory_without_a_run_says_so_and_shows_the_first_that_comes(tmp_path, make_raster, view):
+    server = Server(tmp_path)
+    try:
+        viewer = view(server.address)
+        assert "no run" in viewer.page.locator(".empty").inner_text()
+        raster = make_raster(tmp_path, gaps=GAPS)
+        for _ in raster.grow():
+            pass
+        viewer.shown(int(np.isfinite(measured(raster)).sum()))
+    finally:
+        server.end()
+
+
+ROUTES = (
+    "",
+    "?run=x",
+    "alive",
+    "assets/page.js",
+    "favicon.svg",
+    "autoload.js",
+    "static/js/bokeh.min.js",
+    "metadata",
+    "ws",
+    "nowhere",
+)
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("header", [("Host", "evil.example:80"), ("Origin", "http://evil.example")])
+def test_a_request_under_another_name_or_from_another_page_is_refused_on_every_route(stored, route, header):
+    _, server = stored
+    request = urllib.request.Request(server.address + route, headers=dict([header]))
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=20)
+    assert refused.value.code == 403
+    refused.value.close()
