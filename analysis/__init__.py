@@ -1,6 +1,7 @@
 """Gap maps from arrays and documents; no hardware is known here."""
 
 from microarpes.analysis.calibration import Calibration
+from microarpes.analysis.components import components
 from microarpes.analysis.fermi_edge import FermiEdgeFit, fit_fermi_edge
 from microarpes.analysis.fitter import GapFitter
 from microarpes.analysis.gap_map import GapMap
@@ -16,6 +17,7 @@ __all__ = [
     "GapFitter",
     "GapMap",
     "LiveGapMap",
+    "components",
     "fit_fermi_edge",
     "warm_up",
 ]

@@ -213,6 +213,10 @@ class GapFitter:
             return self.energy
         return self.energy[None] if n_window in (None, 1) else np.repeat(self.energy[None], n_window or 1, axis=0)
 
+    def windows(self, n_window: int) -> FitWindows:
+        """Return the fit windows of a joint fit of so many EDCs, or of one."""
+        return self._windows_on(self._axes(n_window))
+
     def _windows_on(self, axes: Array) -> FitWindows:
         """Fit windows for so many axes, made once."""
         if axes.shape[0] not in self._windows:
