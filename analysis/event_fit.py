@@ -131,7 +131,7 @@ class EventFitter:
         return None if fitter is None else fitter.fit_joint(edc, contrast)
 
     def fitter(self, layout: RunLayout, calibration: Calibration, windows: tuple[int, ...]) -> GapFitter | None:
-        """Return the fitter of some windows, by number, under a calibration; None when axis or calibration allow none."""
+        """Return the fitter of some windows, by number; None when axis or calibration allow none."""
         key = (layout.energy_axis.tobytes(), calibration, windows)
         if key in self._fitters:
             self._fitters.move_to_end(key)
