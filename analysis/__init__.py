@@ -1,21 +1,35 @@
 """Gap maps from arrays and documents; no hardware is known here."""
 
 from microarpes.analysis.calibration import Calibration
+from microarpes.analysis.error_correlation import error_correlation
 from microarpes.analysis.fermi_edge import FermiEdgeFit, fit_fermi_edge
 from microarpes.analysis.fitter import GapFitter
 from microarpes.analysis.gap_map import GapMap
 from microarpes.analysis.live_gap_map import LiveGapMap
+from microarpes.analysis.map_correlation import CorrectedCorrelation, corrected_correlation
+from microarpes.analysis.map_statistics import ConstantTest, IntrinsicSpread, constant_chi2, intrinsic_spread
+from microarpes.analysis.map_structure import CorrelationLength, correlation_length, correlation_length_scattered
 from microarpes.analysis.results import GapFit, GapFits
 from microarpes.analysis.warm_up import warm_up
 
 __all__ = [
     "Calibration",
+    "ConstantTest",
+    "CorrectedCorrelation",
+    "CorrelationLength",
     "FermiEdgeFit",
     "GapFit",
     "GapFits",
     "GapFitter",
     "GapMap",
+    "IntrinsicSpread",
     "LiveGapMap",
+    "constant_chi2",
+    "corrected_correlation",
+    "correlation_length",
+    "correlation_length_scattered",
+    "error_correlation",
     "fit_fermi_edge",
+    "intrinsic_spread",
     "warm_up",
 ]
