@@ -5,6 +5,7 @@ from microarpes.analysis.error_correlation import error_correlation
 from microarpes.analysis.fermi_edge import FermiEdgeFit, fit_fermi_edge
 from microarpes.analysis.fitter import GapFitter
 from microarpes.analysis.gap_map import GapMap
+from microarpes.analysis.instrumental_tests import CovariateTest, InstrumentalTests, instrumental_tests
 from microarpes.analysis.live_gap_map import LiveGapMap
 from microarpes.analysis.map_correlation import CorrectedCorrelation, corrected_correlation
 from microarpes.analysis.map_statistics import ConstantTest, IntrinsicSpread, constant_chi2, intrinsic_spread
@@ -17,11 +18,13 @@ __all__ = [
     "ConstantTest",
     "CorrectedCorrelation",
     "CorrelationLength",
+    "CovariateTest",
     "FermiEdgeFit",
     "GapFit",
     "GapFits",
     "GapFitter",
     "GapMap",
+    "InstrumentalTests",
     "IntrinsicSpread",
     "LiveGapMap",
     "constant_chi2",
@@ -30,6 +33,7 @@ __all__ = [
     "correlation_length_scattered",
     "error_correlation",
     "fit_fermi_edge",
+    "instrumental_tests",
     "intrinsic_spread",
     "warm_up",
 ]
