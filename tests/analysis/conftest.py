@@ -45,3 +45,19 @@ def edc() -> Callable[..., np.ndarray]:
 @pytest.fixture(scope="session")
 def norman_oracle() -> Callable[..., np.ndarray]:
     return self_energy_norman
+
+
+def gaussian_field(rng, shape, length, power=2.0):
+    """Field of unit variance and the correlation exp(-(h / length) ** power); lengths in pixels.
+
+    Made on a torus four times as large, whose ends do not know each other.
+    """
+    lags = [np.abs(np.fft.fftfreq(4 * n, 1 / (4 * n))) for n in shape]
+    correlation = np.exp(-((np.hypot(lags[0][:, None], lags[1]) / length) ** power))
+    root = np.sqrt(np.maximum(np.fft.fft2(correlation).real, 0.0))
+    return np.fft.ifft2(np.fft.fft2(rng.standard_normal(correlation.shape)) * root).real[: shape[0], : shape[1]]
+
+
+@pytest.fixture(scope="session")
+def random_field() -> Callable[..., np.ndarray]:
+    return gaussian_field
