@@ -10,14 +10,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from microarpes.analysis.fit_core import BATCH, GAMMA0_PRIOR
+from microarpes.analysis.fit_core import BATCH
 from microarpes.analysis.fit_errors import covariance
-from microarpes.analysis.fit_windows import FitWindows, WindowProblem
+from microarpes.analysis.fit_windows import WindowProblem
 from microarpes.analysis.fitter import GapFitter
-from microarpes.analysis.flat_field import flat_field_on
-from microarpes.analysis.forward import Instrument
 from microarpes.analysis.line_shape import Array
-from microarpes.analysis.models import line_shape
 from microarpes.analysis.results import GapFits
 from microarpes.analysis.scoring import N_LINEAR, N_SHAPE, Problem, Solution, predict
 
@@ -47,7 +44,7 @@ def error_correlation(fitter: GapFitter, fits: GapFits) -> Array:
     model = fits.model_counts[:, None] if fits.model_counts.ndim == 2 else fits.model_counts
     if model.shape[-1] != fitter.energy.shape[-1]:
         raise ValueError(f"fits have {model.shape[-1]} channels, the fitter's axis has {fitter.energy.shape[-1]}")
-    windows = _fit_windows(fitter, model.shape[1])
+    windows = fitter.windows(model.shape[1])
     electrons = fitter.likelihood.photoelectrons(model)
     out = np.full(len(fits), np.nan)
     ok = np.flatnonzero(fits.status == "ok")
@@ -94,15 +91,3 @@ def _with_shares(problem: Problem, shape: Array, expected: Array, free: NDArray[
     for i in range(shape.shape[0]):
         theta[i, used] = np.linalg.lstsq(design[i], expected[i] * root[i], rcond=None)[0]
     return theta
-
-
-def _fit_windows(fitter: GapFitter, n_window: int) -> FitWindows:
-    """Fit windows as the fitter has them."""
-    settings, shape = fitter.settings, line_shape(fitter.model)
-    axes = settings.energy if settings.energy.ndim == 2 else np.repeat(settings.energy[None], n_window, axis=0)
-    fixed = settings.gamma0
-    floor = shape.lower[2] if fixed is None else fixed
-    instrument = Instrument(settings.resolution, settings.temperature, gamma0_floor=floor)
-    prior = GAMMA0_PRIOR if fixed is None else np.inf
-    flat = flat_field_on(fitter.flat_field, n_window)
-    return FitWindows(axes, instrument, shape, settings.eps_k, prior, fitter.background, flat)

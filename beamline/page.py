@@ -13,8 +13,9 @@ from bokeh.models import Div
 
 from microarpes.beamline.page_choices import Choices
 from microarpes.beamline.page_controls import ViewControls
+from microarpes.beamline.page_findings import FindingsThread
 from microarpes.beamline.page_frame import FramePanel
-from microarpes.beamline.page_header import Header, pixel_html
+from microarpes.beamline.page_header import Header, findings_html, pixel_html
 from microarpes.beamline.page_maps import Maps
 from microarpes.beamline.page_run import RunFeed
 from microarpes.beamline.page_spectrum import SpectrumFits, SpectrumPanel
@@ -46,6 +47,8 @@ class Page:
     feed : RunFeed
         Shared by all viewers of the run; its start document must have been read.
     fits : SpectrumFits
+    findings : FindingsThread
+        Of the run, shared as well.
     theme : str
         ``light`` or ``dark``.
     clock : callable
@@ -53,10 +56,16 @@ class Page:
     """
 
     def __init__(
-        self, doc: BokehDocument, feed: RunFeed, fits: SpectrumFits, theme: str, clock: Callable[[], float] = time.time
+        self,
+        doc: BokehDocument,
+        feed: RunFeed,
+        fits: SpectrumFits,
+        findings: FindingsThread,
+        theme: str,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         style = STYLES[theme]
-        self.feed, self.clock = feed, clock
+        self.feed, self.fits, self.findings, self.clock = feed, fits, findings, clock
         self.choices = Choices(feed)
         self.header = Header(self.choices)
         self.maps = Maps(self.choices, style)
@@ -65,12 +74,12 @@ class Page:
         self.statistics = StatisticsPanel(self.choices, style)
         self.time_line = TimeLinePanel(feed, style)
         self.controls = ViewControls(self.choices, self.maps, self.spectrum, theme)
-        self.texts = {name: text_div(name) for name in ("head", "legend", "pixel", "numbers")}
+        self.texts = {name: text_div(name) for name in ("head", "findings", "legend", "pixel", "numbers")}
         self._add_roots(doc)
         self.tasks = [
             Task(self._read, 0.0), Task(self.maps.update, 0.05), Task(self.spectrum.update, 0.15),
             Task(self._write, 0.3), Task(self.frame.update, 0.5), Task(self.statistics.update, 0.7),
-            Task(self.time_line.update, 1.0),
+            Task(self.time_line.update, 1.0), Task(self._reckon, 2.0),
         ]  # fmt: skip
         for task in self.tasks:
             task.call()
@@ -100,13 +109,18 @@ class Page:
                 if time.monotonic() - now > 0.02:
                     return
 
+    def _reckon(self) -> None:
+        self.findings.refresh(self.fits.ready.is_set())
+
     def _write(self) -> None:
         self.controls.update()
+        found = self.findings.latest
         for name, text in (
             ("head", self.header.html(self.clock())),
+            ("findings", findings_html(found, self.feed.start or {})),
             ("legend", self.header.legend()),
             ("pixel", pixel_html(self.choices, self.spectrum.text)),
-            ("numbers", self.statistics.text),
+            ("numbers", self.statistics.text + (f"<p>{found.correlation_line()}</p>" if found else "")),
         ):
             if self.texts[name].text != text:
                 self.texts[name].text = text

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import html
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from microarpes.beamline.page_choices import Choices
+from microarpes.beamline.page_findings import Findings
 from microarpes.beamline.page_run import WAITING
 from microarpes.beamline.pixel_classes import CLASSES, class_of
 from microarpes.beamline.progress import clock
@@ -134,3 +136,12 @@ def pixel_html(choices: Choices, text: str) -> str:
     place = f"x, y = {x:.1f}, {y:.1f} \N{MICRO SIGN}m" if np.isfinite(x) else ""
     named = f"{verdict} ({kind.label})" if kind is not None and kind.label != verdict else verdict
     return f"<b>{following} {pixel}</b>, {place}: {html.escape(named)}<br>{html.escape(text)}"
+
+
+def findings_html(found: Findings | None, start: Mapping[str, Any]) -> str:
+    """Return what the numbers say of the map as a whole, warnings first, as HTML."""
+    if found is None:
+        return ""
+    spot = (start.get("beam") or {}).get("spot_size")
+    warnings = "".join(f"<p class='warning'>\N{WARNING SIGN} {html.escape(text)}</p>" for text in found.warnings())
+    return warnings + f"<p class='findings'>{html.escape('; '.join(found.lines(spot)))}</p>"

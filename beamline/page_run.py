@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 #: Of the joint fit, without its prefix.
 FITTED = ("delta", "delta_stderr", "delta_systematic", "gamma1", "gamma1_stderr", "upper_limit", "deviance", "dof")
 #: Of the raw event.
-MEASURED = ("total_counts", "manipulator_x", "manipulator_y", "i0", "live_time")
+MEASURED = ("total_counts", "manipulator_x", "manipulator_y", "i0", "live_time", "time")
 #: What the time line shows of each event.
 HISTORY = ("ring_current", "sample_temperature", "pressure", "attempt", "pixel")
 #: Verdict of a pixel that was measured and whose fit is not there yet.
@@ -164,7 +164,7 @@ class RunFeed:
         self._events.pop(pixel, None)
         self._events[pixel] = (offset, int(doc["seq_num"]))
         for name in MEASURED:
-            self.planes[name].flat[pixel] = data.get(name, np.nan)
+            self.planes[name].flat[pixel] = doc["time"] if name == "time" else data.get(name, np.nan)
         if self.status.flat[pixel] == "":
             self.status.flat[pixel] = WAITING
         self.history["time"].append(doc["time"])

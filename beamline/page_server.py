@@ -33,6 +33,7 @@ from microarpes.beamline.engine import RAW_JOURNAL
 from microarpes.beamline.followers import is_alive
 from microarpes.beamline.page import Page
 from microarpes.beamline.page_access import Access, GuardedRouter
+from microarpes.beamline.page_findings import FindingsThread
 from microarpes.beamline.page_run import RunFeed
 from microarpes.beamline.page_spectrum import SpectrumFits
 from microarpes.beamline.page_style import STYLES
@@ -57,6 +58,7 @@ class Runs:
     def __init__(self, directory: Path, pinned: str = "") -> None:
         self.directory, self.pinned = Path(directory), pinned
         self._feeds: dict[str, RunFeed] = {}
+        self._findings: dict[str, FindingsThread] = {}
         self._newest, self._looked = "", float("-inf")
 
     def newest(self) -> str:
@@ -86,6 +88,10 @@ class Runs:
         if feed.start is None:
             feed.advance(0.0)
         return feed
+
+    def findings(self, feed: RunFeed) -> FindingsThread:
+        """Return what reckons the statistics of a run, one for all viewers."""
+        return self._findings.setdefault(feed.uid, FindingsThread(feed))
 
 
 class Alive(RequestHandler):
@@ -157,7 +163,7 @@ def show(doc: BokehDocument, runs: Runs, fits: SpectrumFits, template: Any, epoc
         message="" if page else missing(runs, wanted, feed),
     )  # fmt: skip
     if feed is not None and page:
-        Page(doc, feed, fits, theme or "light")
+        Page(doc, feed, fits, runs.findings(feed), theme or "light")
 
 
 def missing(runs: Runs, wanted: str, feed: RunFeed | None) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from bokeh.models import ColumnDataSource, Range1d, Span
 from numpy.typing import NDArray
 
-from microarpes.analysis import warm_up
+from microarpes.analysis import GapFitter, components, warm_up
 from microarpes.analysis.calibration import Calibration
 from microarpes.analysis.event_fit import EventFitter, RunLayout
 from microarpes.beamline.page_choices import Choices
@@ -34,8 +34,8 @@ class PixelSpectrum:
     ----------
     energy : ndarray, meV
         Relative to each window's E_F.
-    counts, model : ndarray
-        NaN in `model` where no fit ran.
+    counts, model, background : ndarray
+        NaN in `model` where no fit ran, in `background` where it found no peak.
     text : str
         Verdict and numbers.
     """
@@ -43,7 +43,13 @@ class PixelSpectrum:
     energy: Floats
     counts: Floats
     model: Floats
+    background: Floats
     text: str
+
+    @property
+    def rows(self) -> tuple[Floats, Floats, Floats, Floats]:
+        """What `columns` takes of each window."""
+        return self.energy, self.counts, self.model, self.background
 
 
 class SpectrumFits:
@@ -57,6 +63,12 @@ class SpectrumFits:
     def _warm_up(self) -> None:
         warm_up()
         self.ready.set()
+
+    def fitter(self, layout: RunLayout, calibration: Calibration) -> GapFitter | None:
+        """Return the joint fitter of all windows under a calibration; None while the fit is being compiled."""
+        if not self.ready.is_set():
+            return None
+        return self._fitter.fitter(layout, calibration, tuple(range(len(layout.windows))))
 
     def spectrum(self, feed: RunFeed, pixel: int) -> PixelSpectrum | None:
         """Return the EDCs of a pixel with their joint fit; None where there is no event."""
@@ -73,13 +85,13 @@ class SpectrumFits:
     ) -> PixelSpectrum:
         """Fit EDCs, shape (n_window, n_energy), under a calibration."""
         energy = 1000.0 * (layout.energy_axis - np.array(calibration.ef)[:, None])
-        fitter = (
-            self._fitter.fitter(layout, calibration, tuple(range(len(layout.windows)))) if self.ready.is_set() else None
-        )
+        fitter = self.fitter(layout, calibration)
         if fitter is None:
-            return PixelSpectrum(energy, counts, np.full(counts.shape, np.nan), "the fit is being compiled")
+            nothing = np.full(counts.shape, np.nan)
+            return PixelSpectrum(energy, counts, nothing, nothing, "the fit is being compiled")
         fit = fitter.fit_joint(counts, contrast if np.isfinite(contrast) else None)
-        return PixelSpectrum(energy, counts, np.asarray(fit.model_counts), fit_text(fit))
+        model = np.asarray(fit.model_counts).reshape(counts.shape)
+        return PixelSpectrum(energy, counts, model, components(fitter, fit)[1].reshape(counts.shape), fit_text(fit))
 
 
 def calibration_at(feed: RunFeed, time: float) -> Calibration:
@@ -120,13 +132,16 @@ class SpectrumPanel:
         for name, marker, colour in zip(
             names, MARKERS * len(names), (style.accent, style.second) * len(names), strict=False
         ):
-            source = ColumnDataSource({key: [] for key in ("energy", "counts", "low", "high", "model", "residual")})
+            source = ColumnDataSource(
+                {key: [] for key in ("energy", "counts", "low", "high", "model", "background", "residual")}
+            )
             self.sources.append(source)
             self.figure.segment("energy", "low", "energy", "high", source=source, line_color=colour, line_alpha=0.35)
             self.figure.scatter(
                 "energy", "counts", source=source, marker=marker, size=4, color=colour, alpha=0.7, legend_label=name
             )
             self.figure.line("energy", "model", source=source, line_color=colour, line_width=3, name=f"fit {name}")
+            self.figure.line("energy", "background", source=source, line_color=colour, line_width=2, line_dash="dotted")
             self.residuals.scatter("energy", "residual", source=source, marker=marker, size=3, color=colour)
         for plot in (self.figure, self.residuals):
             plot.add_layout(Span(location=0.0, dimension="height", line_color=style.ink, line_dash="dashed"))
@@ -154,18 +169,19 @@ class SpectrumPanel:
                 source.data = {name: [] for name in source.data}
             return
         self.figure.title.text, self.text = where, spectrum.text
-        for source, *window in zip(self.sources, spectrum.energy, spectrum.counts, spectrum.model, strict=True):
+        for source, *window in zip(self.sources, *spectrum.rows, strict=True):
             source.data = columns(*window)
 
 
-def columns(energy: Floats, counts: Floats, model: Floats) -> dict[str, Floats]:
+def columns(energy: Floats, counts: Floats, model: Floats, background: Floats) -> dict[str, Floats]:
     """Return what is drawn of one EDC: error bars from Poisson counts, residuals over the model's sigma."""
     shown = (energy >= SHOWN[0]) & (energy <= SHOWN[1])
-    energy, counts, model = energy[shown], counts[shown], model[shown]
+    energy, counts, model, background = energy[shown], counts[shown], model[shown], background[shown]
     sigma = np.sqrt(np.maximum(counts, 0.0))
     with np.errstate(invalid="ignore", divide="ignore"):
         residual = np.where(model > 0, (counts - model) / np.sqrt(model), np.nan)
     return {
         "energy": energy, "counts": counts, "low": counts - sigma, "high": counts + sigma, "model": model,
+        "background": background,
         "residual": residual,
     }  # fmt: skip
