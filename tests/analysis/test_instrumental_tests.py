@@ -48,6 +48,16 @@ def test_neighbours_taken_for_independent_would_flag_every_other_map(gap_map):
     assert np.sum(found) <= 2
 
 
+def test_errors_given_too_small_on_a_smooth_field_do_not_make_a_drift_of_it(random_field):
+    # scatter of 1.6 meV from pixel to pixel, said to be 0.8: a single length for both would be far too short
+    p = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        gaps = 35.0 + SPREAD * random_field(rng, ROW.shape, 5.0) + 2 * ERROR * rng.standard_normal(ROW.shape)
+        p.append(p_values([gaps], "row", {"row": ROW})[0])
+    assert (np.array(p) < 0.05).sum() <= 6
+
+
 def test_a_smooth_drift_of_the_instrument_and_a_smooth_sample_are_not_confused(gap_map, random_field):
     p = []
     for seed in range(300, 340):
