@@ -11,6 +11,7 @@ paused, and a run that pauses at that instant would never go on.
 from __future__ import annotations
 
 import logging
+import os
 import select
 import sys
 import threading
@@ -144,24 +145,24 @@ class EngineControl:
             wait = wait or self._pause_asked or self._abort is not None
         if terminal is None and not wait:
             return "abort: paused with nobody to ask"
-        if terminal is not None:
-            _write_question()
+        typed: str | None = ""
         while (answer := self._answer()) is None:
             if terminal is None:
                 with self._changed:
                     self._changed.wait(LOOK)
                 continue
-            if not select.select([terminal], [], [], LOOK)[0]:
-                continue
-            line = terminal.readline()
-            if not line and not wait:
-                return "abort: the terminal was closed with the run paused"
-            if not line:
+            if typed is not None:
+                sys.stdout.write("the run is paused: resume or abort? ")
+                sys.stdout.flush()
+            typed = _typed(terminal)
+            if typed == "resume":
+                return "resume"
+            if typed == "abort":
+                return "abort: aborted by the operator"
+            if typed == _CLOSED:
                 terminal = None
-            elif (word := line.strip().lower()) in ("resume", "abort"):
-                return "resume" if word == "resume" else "abort: aborted by the operator"
-            else:
-                _write_question()
+                if not wait:
+                    return "abort: the terminal was closed with the run paused"
         return answer
 
     def _answer(self) -> str | None:
@@ -275,6 +276,16 @@ class EngineControl:
                 logger.warning("abort through the control channel: %s", error)
 
 
-def _write_question() -> None:
-    sys.stdout.write("the run is paused: resume or abort? ")
-    sys.stdout.flush()
+#: What is typed where a terminal is there no more.
+_CLOSED = "\x04"
+
+
+def _typed(terminal: TextIO) -> str | None:
+    """Return the answer that was typed, or what else was, or None where nothing was for a while."""
+    if not select.select([terminal], [], [], LOOK)[0]:
+        return None
+    # Past the buffer of the file, in which a second line would wait unseen by select.
+    if not (received := os.read(terminal.fileno(), 4096)):
+        return _CLOSED
+    lines = [line.strip().lower() for line in received.decode(errors="replace").splitlines()]
+    return next((line for line in lines if line in ("resume", "abort")), "")

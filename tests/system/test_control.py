@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import stat
+import subprocess
+import sys
 import time
 
 import h5py
 import pytest
 
+from microarpes.beamline.config import simulated_text
 from microarpes.beamline.control_client import ControlClient, ControlError, EngineGone, read_engine_state
 from microarpes.beamline.stored_run import read_run
 
@@ -122,3 +125,68 @@ def test_a_run_is_aborted_from_outside_and_keeps_what_it_had(demo):
     assert "the sample has gone" in out
     with pytest.raises(EngineGone, match="none runs there"):
         demo.control.state()
+
+
+@pytest.fixture
+def session(ioc, tmp_path):
+    """A session whose prompt is this test's to type at."""
+    (tmp_path / "beamline.toml").write_text(simulated_text())
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "microarpes.beamline.cli",
+            "session",
+            "--config",
+            "beamline.toml",
+            "--directory",
+            "runs",
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "IPYTHONDIR": str(tmp_path / "ipython")},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    yield process
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def test_a_run_of_a_session_is_paused_and_aborted_from_outside_and_the_prompt_goes_on(session, tmp_path):
+    control = ControlClient(tmp_path / "runs")
+
+    def state_is(state):
+        def found():
+            try:
+                return control.state()["state"] == state
+            except EngineGone:
+                return False
+
+        wait_for(found, 150, f"state {state}")
+
+    state_is("idle")
+    session.stdin.write("RE(raster(20, 20, step=5.0))\n")
+    session.stdin.flush()
+    state_is("running")
+    wait_for(lambda: control.state()["run_uid"], 150, "an open run")
+    control.pause()
+    state_is("paused")
+    with pytest.raises(ControlError, match="belongs to the prompt"):
+        control.resume()
+    session.stdin.write("RE.resume()\n")
+    session.stdin.flush()
+    state_is("running")
+    control.pause_now()
+    state_is("paused")
+    # In a thread of the channel, where Python allows no handler of Ctrl-C; the prompt waits for its next line.
+    assert control.abort("enough") == "idle"
+    out, _ = session.communicate('print("then", RE.state)\nexit()\n', timeout=150)
+    assert "then idle" in out
+    assert session.returncode == 0, out
+    (journal,) = (tmp_path / "runs").glob("*/raw.journal")
+    stop = read_run(journal.parent).stop
+    assert (stop["exit_status"], stop["reason"]) == ("abort", "abort asked for through the control channel: enough")
