@@ -90,7 +90,7 @@ class ControlServer:
         path = folder / "control"
         listener = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
         listener.bind(str(path))
-        path.chmod(0o600)
+        path.chmod(0o600)  # within a folder of 0700: a second bar
         listener.listen(MAX_CLIENTS)
         mine, theirs = (stack.enter_context(end) for end in socket.socketpair())
         thread = threading.Thread(target=self._accept, args=(listener, theirs), name="control", daemon=True)

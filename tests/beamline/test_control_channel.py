@@ -116,6 +116,7 @@ def test_only_this_user_can_reach_the_socket_and_nothing_is_left_behind(engine, 
         assert content["pid"] == os.getpid()
         path = find_engine(tmp_path).socket
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert [entry.name for entry in tmp_path.iterdir()] == ["engine.json"]
     assert not path.parent.exists()
     assert not any(tmp_path.iterdir())

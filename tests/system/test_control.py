@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import stat
@@ -190,3 +191,30 @@ def test_a_run_of_a_session_is_paused_and_aborted_from_outside_and_the_prompt_go
     (journal,) = (tmp_path / "runs").glob("*/raw.journal")
     stop = read_run(journal.parent).stop
     assert (stop["exit_status"], stop["reason"]) == ("abort", "abort asked for through the control channel: enough")
+
+
+def test_axes_on_their_way_to_the_next_row_have_arrived_when_a_run_ends_before_it(station, config, tmp_path):
+    """The wish comes while the last pixel of the row is stored; the next row is 1.5 s away, 3000 um at 2000 um/s."""
+    from microarpes.beamline.engine import make_engine
+    from microarpes.beamline.raster_run import calibration_record, drive
+    from microarpes.plans.grid import Line, RasterGrid
+    from microarpes.plans.raster import gap_raster
+
+    engine, journals = make_engine(tmp_path, station)
+    found = []
+
+    def look(name, doc):
+        y = station.manipulator.y
+        if name == "stop":
+            found.append((int(y.done.get(use_monitor=False)), float(y.readback.get(use_monitor=False))))
+
+    engine.subscribe(look)
+    grid = RasterGrid(x=Line(start=0.0, stop=10.0, num=2), y=Line(start=-1500.0, stop=1500.0, num=2))
+    asked = itertools.count()
+    options = {"directory": tmp_path, "limits": config.gate, "row_stop": lambda: next(asked) > 0}
+    plan = gap_raster(station, grid, config.region, config.windows, calibration_record(config), **options)
+    assert drive(engine, plan, lambda: "abort") == "success"
+    run = read_run(tmp_path / journals.run_uid)
+    assert sorted(run.events) == [0, 1]
+    assert run.stop["reason"] == "stopped after row 1 of 2 by the operator"
+    assert found == [(1, pytest.approx(1500.0, abs=station.manipulator.y.tolerance))]
