@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from microarpes.beamline.catalog import RunDetails, list_runs, open_catalog, show_run
+from microarpes.beamline.catalog import RunDetails, RunSummary, list_runs, open_catalog, show_run
 
 #: Entries of the start document that are long lists; shown by their length.
 _LONG = 6
@@ -37,7 +37,7 @@ def print_runs(directory: Path) -> None:
             run.plan,
             run.sample,
             f"{points}/{run.planned}" if run.planned else points,
-            run.exit_status,
+            _status(run),
             " ".join(uid[:8] for uid in run.derived_runs),
         )
     _print(table)
@@ -63,6 +63,11 @@ def print_run(directory: Path, name: str) -> None:
     lines += [f"  {key}: {_short(value)}" for key, value in sorted(details.start.items()) if key not in ("uid", "time")]
     lines += _streams(details)
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _status(run: RunSummary) -> str:
+    """Return how a run ended: a success with a reason was ended by the operator before its last row."""
+    return "stopped" if run.exit_status == "success" and run.reason else run.exit_status
 
 
 def _streams(details: RunDetails) -> list[str]:

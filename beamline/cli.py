@@ -23,6 +23,8 @@ app = typer.Typer(
 #: Exit status of bad input, as shells have it.
 USAGE = 2
 FAILED = 1
+#: Of a run that the operator had end after a row: no failure, and not all that was asked for.
+STOPPED = 3
 #: 128 + SIGINT, also what typer makes of Ctrl-C.
 INTERRUPTED = 130
 
@@ -255,6 +257,11 @@ def _explain(error: Exception) -> int:
         raise error
     if isinstance(error, typer.Exit):
         return int(error.exit_code)
+    from microarpes.beamline.map import RunStopped
+
+    if isinstance(error, RunStopped):
+        sys.stderr.write(f"microarpes: {error}\n")
+        return STOPPED
     # typer carries its own copy of click, whose exceptions cannot be named from here for every version of it.
     usage = getattr(error, "format_message", None)
     text = usage() if usage is not None else _reason(error)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
+import threading
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bluesky import RunEngine
 from bluesky.preprocessors import SupplementalData
+from bluesky.utils import DefaultDuringTask, SigintHandler
 
 from microarpes.beamline.journal import JournalError, JournalWriter
 
@@ -77,6 +80,25 @@ class Watcher:
             self._callback = None
 
 
+def interrupts(engine: RunEngine) -> contextlib.AbstractContextManager[Any]:
+    """Return what handles Ctrl-C while a plan runs: nothing in another thread, where Python allows no handler."""
+    if threading.current_thread() is threading.main_thread():
+        handler: contextlib.AbstractContextManager[Any] = SigintHandler(engine)
+        return handler
+    return contextlib.nullcontext()
+
+
+class DuringTask(DefaultDuringTask):
+    """Keep the windows of the main thread alive while it waits for a plan; another thread only waits."""
+
+    def block(self, blocking_event: threading.Event) -> None:
+        """Wait for the plan."""
+        if threading.current_thread() is threading.main_thread():
+            super().block(blocking_event)
+        else:
+            blocking_event.wait()
+
+
 def make_engine(directory: Path, station: EndStation | None = None) -> tuple[RunEngine, RunJournals]:
     """Return a RunEngine whose first subscriber is the journal.
 
@@ -90,7 +112,8 @@ def make_engine(directory: Path, station: EndStation | None = None) -> tuple[Run
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     log_to_file(directory)
-    engine = RunEngine({"versions": versions()})
+    # The control channel may abort a paused run of a session from a thread of its own.
+    engine = RunEngine({"versions": versions()}, context_managers=[interrupts], during_task=DuringTask())
     journals = RunJournals(directory)
     engine.subscribe(journals)
     if station is not None:

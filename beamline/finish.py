@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from microarpes.beamline.engine import FRAME_FILE, GAP_JOURNAL, RAW_JOURNAL
 from microarpes.beamline.journal import read_documents
-from microarpes.beamline.map import RunFailed
+from microarpes.beamline.map import RunFailed, RunStopped
 from microarpes.beamline.raster_run import RasterOutcome
 from microarpes.beamline.report import MapPicture, write_gap_map
 from microarpes.beamline.stored_run import StoredRun, read_run
@@ -41,6 +41,8 @@ def finish_run(directory: Path, outcome: RasterOutcome, *, summary: Path | None,
     ------
     RunFailed
         The run ended early, a pixel is missing, or a follower did not finish. All that was measured is stored.
+    RunStopped
+        The operator had the run end after a row, and nothing is missing up to there.
     """
     folder = (Path(directory) / outcome.uid).resolve()
     run = read_run(folder)
@@ -58,11 +60,16 @@ def finish_run(directory: Path, outcome: RasterOutcome, *, summary: Path | None,
     files = {"folder": str(folder), "gap_map": str(picture), "frames": str(folder / FRAME_FILE)}
     files |= {"journal": str(folder / RAW_JOURNAL), "gap_journal": str(folder / GAP_JOURNAL)}
     numbers = summarise(figures, _times(run, outcome), run_uid=outcome.uid, seed=seed, files=files)
+    numbers["stopped"] = stopped = stopped_by_operator(run)
     if summary is not None:
         write_summary(summary, numbers)
     sys.stdout.write(summary_text(numbers) + f"\nstored in   {folder}\n")
     sys.stdout.flush()
     _raise_if_failed(outcome, run, numbers)
+    if stopped is not None:
+        raise RunStopped(
+            f"the run was {stopped}; {len(run.events)} of {numbers['n_points']} pixels are measured and stored"
+        )
 
 
 def _raise_if_failed(outcome: RasterOutcome, run: StoredRun, numbers: dict[str, Any]) -> None:
@@ -70,12 +77,24 @@ def _raise_if_failed(outcome: RasterOutcome, run: StoredRun, numbers: dict[str, 
     if outcome.exit_status != "success":
         reason = (run.stop or {}).get("reason", "")
         problems.insert(0, f"the run ended as {outcome.exit_status!r}" + (f": {reason}" if reason else ""))
-    if len(run.events) != numbers["n_points"]:
+    if len(run.events) != numbers["n_points"] and numbers["stopped"] is None:
         problems.append(f"{len(run.events)} of {numbers['n_points']} pixels were measured; they are all stored")
     if numbers["status_counts"].get(NOT_FITTED):
         problems.append(f"{numbers['status_counts'][NOT_FITTED]} measured pixels were not fitted")
     if problems:
         raise RunFailed("; ".join(problems))
+
+
+def stopped_by_operator(run: StoredRun) -> str | None:
+    """Return after which row the operator had a run end; None for one that was complete, failed, or lost an event."""
+    stop = run.stop or {}
+    missing = len(run.events) < math.prod(run.shape)
+    whole = stop.get("num_events", {}).get("primary", 0) == len(run.events)
+    return (
+        str(stop["reason"])
+        if missing and whole and stop.get("exit_status") == "success" and stop.get("reason")
+        else None
+    )
 
 
 def verdicts(run: StoredRun) -> NDArray[np.str_]:
@@ -127,7 +146,9 @@ def _picture(run: StoredRun, status: NDArray[np.str_], truth: NDArray[np.float64
 def _title(run: StoredRun) -> str:
     started = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.start["time"]))
     temperature = np.nanmean(run.plane("sample_temperature")) if run.events else math.nan
-    return f"{run.start['sample']['id']}, {temperature:.1f} K, {started}, run {run.start['uid'][:8]}"
+    stopped = stopped_by_operator(run)
+    title = f"{run.start['sample']['id']}, {temperature:.1f} K, {started}, run {run.start['uid'][:8]}"
+    return title if stopped is None else f"{title}, {stopped}"
 
 
 def _times(run: StoredRun, outcome: RasterOutcome) -> RunTimes:

@@ -17,6 +17,10 @@ class RunFailed(Exception):
     """A run did not come to its end; the message says how far it came and where its data are."""
 
 
+class RunStopped(Exception):
+    """The operator had a run end before its last row; the message says after which, and where its data are."""
+
+
 def make_grid(nx: int, ny: int, step: float, centre: tuple[float, float], snake: bool) -> RasterGrid:
     """Return the raster a command line asks for.
 
@@ -56,6 +60,8 @@ def run_map(
         Bad input or a beamline that is not there; no motor has moved.
     RunFailed
         The run was aborted or a follower did not finish.
+    RunStopped
+        The operator had it end after a row.
     """
     grid = make_grid(*points, step, centre, snake)
     config = load_config(config_file)

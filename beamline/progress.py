@@ -47,7 +47,7 @@ class Progress:
                 self._intervals.append(doc["time"] - self._last)
             self._last = doc["time"]
         elif name == "stop":
-            self.finished = doc["exit_status"]
+            self.finished = doc.get("reason") or doc["exit_status"]
 
     def derived(self, name: str, doc: dict[str, Any]) -> None:
         """Take a document of the derived run."""
@@ -73,7 +73,11 @@ class Progress:
         share = 100 * done / total if total else 0.0
         parts = [f"{done}/{total} pixels", f"{share:.1f} %"]
         if self.interval > 0:
-            parts += [f"{1 / self.interval:.1f} px/s", f"ETA {clock(self.eta)}"]
+            parts.append(f"{1 / self.interval:.1f} px/s")
+        if self.finished and done < total:
+            parts.append(self.finished)
+        elif self.interval > 0:
+            parts.append(f"ETA {clock(self.eta)}")
         return "  ".join([*parts, *self.gap_parts()])
 
     def gap_parts(self) -> list[str]:

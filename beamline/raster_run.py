@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from bluesky.utils import RunEngineInterrupted
 
 from microarpes.beamline.config import Config
+from microarpes.beamline.control import ControlServer
 from microarpes.beamline.detector import make_detector
 from microarpes.beamline.engine import RunJournals, Watcher, make_engine
 from microarpes.beamline.followers import Followers
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Asks the operator what to do with a paused run; returns "resume" or "abort".
+#: Asks the operator what to do with a paused run; returns "resume", "abort" or "abort: why".
 PauseQuestion = Callable[[], str]
 
 
@@ -88,11 +89,17 @@ def beam_at(config: Config, angles: Sequence[float]) -> dict[str, Any]:
 
 
 def configured_raster(
-    config: Config, station: EndStation, grid: RasterGrid, journals: RunJournals, md: Mapping[str, Any] | None = None
+    config: Config,
+    station: EndStation,
+    grid: RasterGrid,
+    journals: RunJournals,
+    md: Mapping[str, Any] | None = None,
+    server: ControlServer | None = None,
 ) -> MsgGenerator:
     """Return the plan of a raster with the region, windows, calibration and gate of a configuration.
 
-    Frames go where the journals go, and no exposure begins while the journals cannot be written.
+    Frames go where the journals go, and no exposure begins while the journals cannot be written. A server is told why
+    the plan pauses, and can have it end after a row.
 
     Raises
     ------
@@ -111,18 +118,9 @@ def configured_raster(
         storage_error=journals.error,
         beam_at=functools.partial(beam_at, config),
         flat_field=detector.flat_field,
+        **({} if server is None else server.control.of_raster()),
         md={"detector": detector.document(), **start_metadata(config), **(md or {})},
     )
-
-
-def ask_on_terminal() -> str:
-    """Ask the operator on a terminal; without one the answer is to abort."""
-    if not sys.stdin.isatty():
-        return "abort"
-    answer = ""
-    while answer not in ("resume", "abort"):
-        answer = input("the run is paused: resume or abort? ").strip().lower()
-    return answer
 
 
 def run_raster(
@@ -132,7 +130,8 @@ def run_raster(
     directory: Path,
     *,
     stream: TextIO,
-    question: PauseQuestion = ask_on_terminal,
+    question: PauseQuestion | None = None,
+    wait_for_control: bool = False,
     md: Mapping[str, Any] | None = None,
     follower_timeout: float = 120.0,
 ) -> RasterOutcome:
@@ -149,7 +148,10 @@ def run_raster(
     stream : file
         Progress is drawn here.
     question : callable
-        Asked when the run pauses.
+        Asked when the run pauses, instead of terminal and control channel.
+    wait_for_control : bool
+        Somebody looks at the control channel, such as a page: a run that pauses by itself waits for an answer there,
+        even where there is no terminal. Otherwise such a run is aborted; one paused through the channel waits.
     md : mapping, optional
         Added to the start document.
     follower_timeout : float
@@ -161,14 +163,17 @@ def run_raster(
         The raster cannot be done; no motor has moved.
     """
     engine, journals = make_engine(directory, station)
+    server = ControlServer(engine, threading.Event())
+    question = question or functools.partial(server.control.question, wait=wait_for_control)
     followers = Followers(directory)
     display = ProgressDisplay(directory, stream)
     engine.subscribe(Watcher(followers))
     engine.subscribe(Watcher(display))
     started = time.monotonic()
     try:
-        plan = configured_raster(config, station, grid, journals, md)
-        status = drive(engine, plan, question)
+        with server.listening(directory):
+            plan = configured_raster(config, station, grid, journals, md, server)
+            status = drive(engine, plan, question)
         elapsed = time.monotonic() - started
         problems = followers.wait(follower_timeout)
     finally:
@@ -187,7 +192,8 @@ def drive(engine: RunEngine, plan: Any, question: PauseQuestion) -> str:
         except RunEngineInterrupted:
             if engine.state != "paused":
                 return "abort"
-            if question() == "abort":
-                engine.abort("aborted by the operator, or paused with nobody to ask")
+            answer, _, why = question().partition(": ")
+            if answer == "abort":
+                engine.abort(why or "aborted by the operator, or paused with nobody to ask")
                 return "abort"
             step = engine.resume

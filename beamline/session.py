@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
     station = connect_end_station(config)
     from bluesky import plan_stubs as bps
 
+    from microarpes.beamline.control import ControlServer
     from microarpes.beamline.engine import Watcher, make_engine
     from microarpes.beamline.followers import Followers
     from microarpes.beamline.progress import ProgressDisplay
@@ -41,13 +43,14 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
     from microarpes.plans.raster import gap_raster
 
     engine, journals = make_engine(directory, station)
+    server = ControlServer(engine, threading.Event(), at_prompt=True)
     followers = Followers(directory)
     engine.subscribe(Watcher(followers))
     engine.subscribe(Watcher(ProgressDisplay(directory, sys.stdout)))
 
     def raster(nx: int, ny: int, step: float, centre: tuple[float, float] = (0.0, 0.0), **md: Any) -> Any:
         """Raster nx by ny pixels, `step` um apart, about `centre` (um), with the session's region and windows."""
-        return configured_raster(config, station, RasterGrid.centred(nx, ny, step, centre), journals, md)
+        return configured_raster(config, station, RasterGrid.centred(nx, ny, step, centre), journals, md, server)
 
     return {
         "RE": engine,
@@ -55,6 +58,7 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
         "station": station,
         "sample": make_sample_frame(config, station),
         "followers": followers,
+        "control": server,
         "raster": raster,
         "gap_raster": functools.partial(gap_raster, directory=directory),
         "mv": bps.mv,
@@ -74,6 +78,6 @@ def open_session(config_file: Path, directory: Path, *, page: bool = False) -> N
     settings = IPythonConfig()
     settings.TerminalInteractiveShell.banner1 = banner
     settings.HistoryManager.enabled = sys.stdin.isatty()
-    with shown_page(directory, page):
+    with names["control"].listening(directory), shown_page(directory, page):
         IPython.start_ipython(argv=[], user_ns=names, config=settings)
         followers.wait()

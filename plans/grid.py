@@ -124,6 +124,18 @@ class RasterGrid(BaseModel):
             row = round((y - self.y.start) / self.y.step) if self.y.num > 1 else 0
             yield RasterPoint(row * self.x.num + column, float(x), float(y))
 
+    def rows(self) -> list[list[RasterPoint]]:
+        """Return the pixels in the order of the visit, row by row along the fast axis.
+
+        Examples
+        --------
+        >>> [[point.pixel for point in row] for row in RasterGrid.centred(2, 2, 1.0).rows()]
+        [[0, 1], [3, 2]]
+        """
+        length = (self.x if self.fast_axis == "x" else self.y).num
+        points = list(self.points())
+        return [points[first : first + length] for first in range(0, len(points), length)]
+
     def corners(self) -> list[tuple[float, float]]:
         """Return the four extreme positions (x, y), um."""
         return [(x, y) for x in (self.x.start, self.x.stop) for y in (self.y.start, self.y.stop)]

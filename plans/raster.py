@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,11 @@ from microarpes.devices.frame_file import FrameFile
 from microarpes.devices.region import AngleWindow, Region
 from microarpes.devices.rejected_frames import RejectedFrames
 from microarpes.plans.gate import Gate
-from microarpes.plans.grid import RasterGrid
+from microarpes.plans.grid import RasterGrid, RasterPoint
 from microarpes.plans.limits import GateLimits
 from microarpes.plans.point_event import PointEvent
 from microarpes.plans.sub_frames import split
-from microarpes.plans.take_point import MsgGenerator, PointTaker, take_point
+from microarpes.plans.take_point import MsgGenerator, PointTaker, come_to_rest, take_point
 
 #: Seconds a region may take to be set.
 REGION_TIMEOUT = 60.0
@@ -88,6 +88,8 @@ def gap_raster(
     storage_error: Callable[[], Exception | None] = lambda: None,
     beam_at: Callable[[Sequence[float]], Mapping[str, Any]] = lambda angles: {},
     flat_field: FlatField | None = None,
+    row_stop: Callable[[], bool] = lambda: False,
+    announce: Callable[[str], None] = lambda reason: None,
     md: Mapping[str, Any] | None = None,
 ) -> MsgGenerator:
     """Raster a sample and emit one event a pixel.
@@ -115,6 +117,11 @@ def gap_raster(
     flat_field : FlatField, optional
         Of the detector in this region: its mean over each window goes into the calibration record, and all of it into
         the frame file. A sweep averages it out: then it is not asked for.
+    row_stop : callable, optional
+        Asked after each row but the last whether to end there. The run is then a success that says so in its
+        ``reason``: it has fewer events than the start document's ``num_points``.
+    announce : callable, optional
+        Told why the plan is about to pause by itself.
     md : mapping, optional
         Goes into the start document: sample, operator and the like.
 
@@ -165,21 +172,41 @@ def gap_raster(
         frames = FrameFile(folder / start["frame_file"], energy, angle, station.analyser.frame_dtype, flat)
         accepted = AcceptedPoint("accepted_point", event.data_keys(), frames)
         rejected = RejectedFrames("rejected_frames", frames)
-        taker = PointTaker(station, gate, accepted, rejected, event.compose, storage_error, sub_frames)
+        taker = PointTaker(station, gate, accepted, rejected, event.compose, storage_error, sub_frames, announce)
         yield Msg("stage", accepted)
         # Describes the device now: later, between create and save, nothing is left at which a pause could cut in.
         yield from bps.declare_stream(accepted, name="primary")
         try:
-            requests = [(point.pixel, {"x": point.x, "y": point.y}) for point in grid.points()]
-            following = [request for _, request in requests[1:]]
-            for (pixel, request), after in itertools.zip_longest(requests, following):
-                yield from take_point(taker, pixel, request, after)
+            ended_early = yield from take_rows(taker, grid, row_stop)
         finally:
             yield Msg("unstage", accepted)
-        yield from bps.close_run()
+        yield from bps.close_run(reason=ended_early)
         return uid
 
     return (yield from bpp.finalize_wrapper(_with_shutter(station, raster()), _close_shutter(station)))
+
+
+def take_rows(
+    taker: PointTaker, grid: RasterGrid, row_stop: Callable[[], bool] = lambda: False
+) -> Generator[Msg, Any, str | None]:
+    """Take every pixel, row by row, until `row_stop` says to end after a row; return after which, None after the last.
+
+    No axis is on its way when it returns early: where the wish came before the last pixel of the row, none sets out for
+    the next row; where it came later, those that had set out have arrived, or failed, and are at rest.
+    """
+    rows = grid.rows()
+    for number, (row, next_row) in enumerate(zip(rows, [*rows[1:], []], strict=True), 1):
+        for point, after in itertools.zip_longest(row, [*row[1:], *next_row[:1]]):
+            ahead = None if after is None or (point is row[-1] and row_stop()) else _position(after)
+            yield from take_point(taker, point.pixel, _position(point), ahead)
+        if number < len(rows) and row_stop():
+            yield from come_to_rest(taker)
+            return f"stopped after row {number} of {len(rows)} by the operator"
+    return None
+
+
+def _position(point: RasterPoint) -> dict[str, float]:
+    return {"x": point.x, "y": point.y}
 
 
 def _set_region(station: EndStation, region: Region) -> MsgGenerator:

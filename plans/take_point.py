@@ -49,6 +49,8 @@ class PointTaker:
         Returns why documents cannot be stored now, or None.
     sub_frames : int
         Exposures whose sum is a point.
+    announce : callable
+        Told why the plan is about to pause by itself.
     """
 
     station: EndStation
@@ -58,6 +60,7 @@ class PointTaker:
     compose: Callable[[Evidence, int, int], tuple[dict[str, Any], dict[str, float]]]
     storage_error: Callable[[], Exception | None]
     sub_frames: int = 1
+    announce: Callable[[str], None] = lambda reason: None
 
 
 def take_point(
@@ -88,7 +91,7 @@ def take_point(
             yield Msg("prepare", taker.station, group="prepare")
             yield Msg("wait", None, group="prepare")
         if taker.station.approach_stopped:
-            yield from _come_to_rest(taker)
+            yield from come_to_rest(taker)
         evidence, reasons = yield from _attempt(taker, request)
         reasons = reasons or overflow(good, evidence)
         if not reasons:
@@ -99,7 +102,7 @@ def take_point(
         refusals.attempt += 1
         yield from _reject(taker, evidence, pixel, refusals.attempt - 1, reasons)
         if reasons != [INTERRUPTED]:
-            yield from refusals.pause_or_delay(reasons, taker.station.over_counted)
+            yield from refusals.pause_or_delay(taker, reasons)
     if following is not None:
         yield Msg("set", taker.station, dict(following), ahead=True, group="move")
     yield from _store(taker, total(good), pixel, refusals.attempt)
@@ -127,19 +130,19 @@ class _Refusals:
     faults: int = 0
     in_a_row: int = 0
 
-    def pause_or_delay(self, reasons: list[str], over_counted: str) -> MsgGenerator:
+    def pause_or_delay(self, taker: PointTaker, reasons: list[str]) -> MsgGenerator:
         """Count a refused exposure: pause for an operator, or wait a little before it is taken again."""
         self.in_a_row += 1
         if reasons != [INJECTION]:
             # An injection is no fault, and after one there is none for a while: only in a row do they count.
             self.faults += 1
-        if over_counted:
+        if over_counted := taker.station.over_counted:
             # Never retaken by itself: somebody has to see what shone so brightly, and open the shutter again.
-            yield from _pause(f"pixel {self.pixel}: {over_counted}; the shutter is closed")
+            yield from _pause(taker, f"pixel {self.pixel}: {over_counted}; the shutter is closed")
             self.faults = self.in_a_row = 0
         elif max(self.faults, self.in_a_row) >= self.limit:
             times = max(self.faults, self.in_a_row)
-            yield from _pause(f"pixel {self.pixel} failed {times} times, last: {'; '.join(reasons)}")
+            yield from _pause(taker, f"pixel {self.pixel} failed {times} times, last: {'; '.join(reasons)}")
             self.faults = self.in_a_row = 0
         yield Msg("sleep", None, RETAKE_DELAYS[min(self.faults, len(RETAKE_DELAYS)) - 1] if self.faults else 0.0)
 
@@ -161,7 +164,7 @@ def _attempt(taker: PointTaker, request: Mapping[str, float]) -> Generator[Msg, 
     if not interrupted():
         reading = yield Msg("read", taker.station)
     if reading is None or interrupted():
-        yield from _come_to_rest(taker)
+        yield from come_to_rest(taker)
         return Evidence(request=dict(request)), [INTERRUPTED]
     evidence: Evidence = reading["evidence"]["value"]
     started = time.perf_counter()
@@ -184,8 +187,8 @@ def _wait_for_injection(taker: PointTaker, interrupted: Callable[[], bool]) -> M
         yield Msg("sleep", None, seconds)
 
 
-def _come_to_rest(taker: PointTaker) -> MsgGenerator:
-    """Wait until nothing of an interrupted attempt is under way; its own waits returned early."""
+def come_to_rest(taker: PointTaker) -> MsgGenerator:
+    """Wait until nothing is under way, of an interrupted attempt, whose waits returned early, or of moves ahead."""
     taker.station.forget_arrivals()
     while True:
         before = taker.accepted.interruptions
@@ -203,7 +206,7 @@ def _store(taker: PointTaker, evidence: Evidence, pixel: int, attempt: int) -> M
         yield Msg("wait", None, group="store")
         if taker.accepted.error is None:
             return
-        yield from _pause(f"the frame of pixel {pixel} could not be written: {taker.accepted.error}")
+        yield from _pause(taker, f"the frame of pixel {pixel} could not be written: {taker.accepted.error}")
         yield from _wait_for_storage(taker)
 
 
@@ -218,9 +221,10 @@ def _reject(taker: PointTaker, evidence: Evidence, pixel: int, attempt: int, rea
 
 def _wait_for_storage(taker: PointTaker) -> MsgGenerator:
     while (error := taker.storage_error()) is not None:
-        yield from _pause(f"documents cannot be stored: {error}; free the disk, then resume")
+        yield from _pause(taker, f"documents cannot be stored: {error}; free the disk, then resume")
 
 
-def _pause(reason: str) -> MsgGenerator:
+def _pause(taker: PointTaker, reason: str) -> MsgGenerator:
     logger.error("paused: %s", reason)
+    taker.announce(reason)
     yield Msg("pause", None, defer=False)

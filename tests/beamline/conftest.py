@@ -1,18 +1,25 @@
 """A small raster as the engine leaves it on disk, with frames, for everything that reads stored runs."""
 
 import io
+import socket
+import threading
+import time
 import uuid
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import h5py
 import numpy as np
 import pytest
+from bluesky import plan_stubs as bps
 from scipy.special import expit
 
 from microarpes.analysis import LiveGapMap
 from microarpes.beamline.chunk_fit import RefitJob
+from microarpes.beamline.control import ControlServer
+from microarpes.beamline.control_client import ControlClient, ControlError, find_engine
 from microarpes.beamline.journal import JournalWriter, encode_record, read_documents
 from microarpes.beamline.journal_chunks import JournalChunks
+from microarpes.beamline.raster_run import drive
 from microarpes.beamline.refit import derived_metadata, fit_run
 from microarpes.devices.spectra import sum_windows
 
@@ -174,6 +181,70 @@ def refit_here(raster, size, workers=None, job=None):
     return fit_run(raster.folder, job, chunks, metadata, workers or Here(), io.StringIO())
 
 
+def poll_for(condition, what, timeout=60.0):
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.01)
+    raise TimeoutError(f"{what} did not happen within {timeout} s")
+
+
+class ControlledEngine:
+    """An engine that `drive` runs in a thread, and its control channel.
+
+    Its plan comes to a point again and again, until it is let go.
+    """
+
+    def __init__(self, engine, directory):
+        self.engine = engine
+        self.directory = directory
+        self.row_stop = threading.Event()
+        self.server = ControlServer(engine, self.row_stop)
+        self.client = ControlClient(directory)
+        self.let_go = threading.Event()
+        self.stops = []
+        engine.subscribe(lambda name, doc: self.stops.append(doc), "stop")
+        self.pool = ThreadPoolExecutor(1)
+        self.outcome = None
+
+    def plan(self, **md):
+        yield from bps.open_run(md)
+        while not self.let_go.is_set() and not self.row_stop.is_set():
+            yield from bps.checkpoint()
+            yield from bps.sleep(0.01)
+        yield from bps.close_run()
+
+    def begin(self, plan=None, question=None):
+        plan = self.plan(grid={"x": 2, "y": 3}) if plan is None else plan
+        self.outcome = self.pool.submit(drive, self.engine, plan, question or self.server.control.question)
+        self.wait_for("running")
+        poll_for(lambda: self.client.state()["run_uid"], "an open run")
+
+    def wait_for(self, state):
+        return poll_for(lambda: (found := self.client.state())["state"] == state and found, f"state {state}")
+
+    def pause(self):
+        self.client.pause_now()
+        return self.wait_for("paused")
+
+    def end(self):
+        self.let_go.set()
+        return self.outcome.result(60.0)
+
+    def refusal(self, do, **more):
+        with pytest.raises(ControlError) as refused:
+            self.client.ask(do, **more)
+        assert "\n" not in str(refused.value)
+        return str(refused.value)
+
+    def connect(self):
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(60.0)
+        connection.connect(str(find_engine(self.directory).socket))
+        return connection
+
+
 @pytest.fixture(scope="session")
 def raster(tmp_path_factory):
     """A run that tests only add to."""
@@ -209,3 +280,20 @@ def here():
 @pytest.fixture(scope="session")
 def fitted_here():
     return refit_here
+
+
+@pytest.fixture
+def bench(engine, tmp_path):
+    made = ControlledEngine(engine, tmp_path)
+    with made.server.listening(tmp_path) as there:
+        assert there
+        yield made
+        made.let_go.set()
+        if made.outcome is not None and engine.state != "idle":
+            made.client.abort("the test is over")
+    made.pool.shutdown()
+
+
+@pytest.fixture(scope="session")
+def wait_for():
+    return poll_for
