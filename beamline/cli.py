@@ -63,6 +63,9 @@ Directory = Annotated[Path, typer.Option(help="Where runs are kept; made if miss
 ConfigFile = Annotated[Path, typer.Option("--config", help="The beamline's TOML file.")]
 Summary = Annotated[Path | None, typer.Option(help="Write the numbers of the run to this JSON file.")]
 Page = Annotated[bool, typer.Option("--page/--no-page", help="Serve the live page while the run is taken.")]
+Control = Annotated[
+    bool, typer.Option("--control", help="Let who has the operator's token control the run on the page.")
+]
 Exposure = Annotated[float | None, typer.Option(help="Exposure of a point, s; else the region's acquire_time.")]
 
 
@@ -79,6 +82,7 @@ def demo(
     exposure: Exposure = 0.05,
     rate: Annotated[float, typer.Option(help="Photoelectrons per second on the frame.")] = 3e6,
     page: Page = True,
+    control: Control = False,
     summary: Summary = None,
 ) -> None:
     """Raster the simulated beamline, fit live, store the run, compare with the known truth."""
@@ -86,7 +90,16 @@ def demo(
     from microarpes.beamline.demo import run_demo
 
     run_demo(
-        nx, ny, step=step, seed=seed, directory=directory, exposure=exposure, rate=rate, summary=summary, page=page
+        nx,
+        ny,
+        step=step,
+        seed=seed,
+        directory=directory,
+        exposure=exposure,
+        rate=rate,
+        summary=summary,
+        page=page,
+        control=control,
     )
 
 
@@ -110,6 +123,7 @@ def map_(
     sample: Annotated[str | None, typer.Option(help="Sample id, instead of the config's.")] = None,
     operator: Annotated[str | None, typer.Option(help="Operator, instead of the config's.")] = None,
     page: Page = True,
+    control: Control = False,
     summary: Summary = None,
 ) -> None:
     """Raster whatever beamline the config names."""
@@ -127,16 +141,19 @@ def map_(
         sample=sample,
         operator=operator,
         page=page,
+        control=control,
         summary=summary,
     )
 
 
 @app.command()
-def session(config: ConfigFile, directory: Directory = Path("microarpes-data"), page: Page = True) -> None:
+def session(
+    config: ConfigFile, directory: Directory = Path("microarpes-data"), page: Page = True, control: Control = False
+) -> None:
     """Open IPython with RE, devices and plans ready."""
     from microarpes.beamline.session import open_session
 
-    open_session(config, directory, page=page)
+    open_session(config, directory, page=page, control=control)
 
 
 @app.command(context_settings=RUN_NAMES)
@@ -151,11 +168,20 @@ def live(
         list[str] | None, typer.Option(help="NAME:PORT by which the page is reached; may be repeated.")
     ] = None,
     view_token: Annotated[Path | None, typer.Option(help="File with the token that viewers need.")] = None,
+    operator_token: Annotated[Path | None, typer.Option(help="File with the token to control the run with.")] = None,
 ) -> None:
     """Serve the page alone, on a run that is being taken or a stored one."""
     from microarpes.beamline.live import run_live
 
-    run_live(directory, run, port=port, address=address, hosts=host or [], view_token=view_token)
+    run_live(
+        directory,
+        run,
+        port=port,
+        address=address,
+        hosts=host or [],
+        view_token=view_token,
+        operator_token=operator_token,
+    )
 
 
 @app.command()

@@ -31,6 +31,7 @@ def run_demo(
     rate: float,
     summary: Path | None,
     page: bool = False,
+    control: bool = False,
 ) -> None:
     """Start the simulated beamline, raster it, fit live, store, compare with the truth.
 
@@ -61,9 +62,11 @@ def run_demo(
         from microarpes.beamline.raster_run import run_raster
 
         try:
-            with shown_page(directory, page):
+            with shown_page(directory, page, control=control):
                 md = {"seed": seed, "rate": rate}
-                outcome = run_raster(config, station, grid, directory, stream=sys.stdout, md=md)
+                outcome = run_raster(
+                    config, station, grid, directory, stream=sys.stdout, md=md, wait_for_control=control
+                )
         finally:
             disconnect_end_station(station)
     from microarpes.beamline.finish import finish_run

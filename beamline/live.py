@@ -10,7 +10,14 @@ from microarpes.beamline.run_names import run_folder
 
 
 def run_live(
-    directory: Path, run: str | None, *, port: int, address: str, hosts: list[str], view_token: Path | None
+    directory: Path,
+    run: str | None,
+    *,
+    port: int,
+    address: str,
+    hosts: list[str],
+    view_token: Path | None,
+    operator_token: Path | None,
 ) -> None:
     """Serve the page until Ctrl-C.
 
@@ -31,4 +38,7 @@ def run_live(
         sys.stdout.write(f"the page: {page}\nCtrl-C ends it; a scan goes on\n")
         sys.stdout.flush()
 
-    serve(directory, run=uid, port=port, address=address, hosts=hosts, view_token=view_token, told=told)
+    serve(
+        directory, run=uid, port=port, address=address, hosts=hosts, view_token=view_token,
+        operator_token=operator_token, told=told,
+    )  # fmt: skip

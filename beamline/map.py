@@ -50,6 +50,7 @@ def run_map(
     sample: str | None,
     operator: str | None,
     page: bool,
+    control: bool,
     summary: Path | None,
 ) -> None:
     """Raster, fit live, store; print where the run is.
@@ -79,6 +80,6 @@ def run_map(
     from microarpes.beamline.finish import finish_run
     from microarpes.beamline.raster_run import run_raster
 
-    with shown_page(directory, page):
-        outcome = run_raster(config, station, grid, directory, stream=sys.stdout)
+    with shown_page(directory, page, control=control):
+        outcome = run_raster(config, station, grid, directory, stream=sys.stdout, wait_for_control=control)
     finish_run(directory, outcome, summary=summary)

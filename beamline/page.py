@@ -17,6 +17,7 @@ from microarpes.beamline.page_findings import FindingsThread
 from microarpes.beamline.page_frame import FramePanel
 from microarpes.beamline.page_header import Header, findings_html, pixel_html
 from microarpes.beamline.page_maps import Maps
+from microarpes.beamline.page_operator import EngineWatch, OperatorPanel
 from microarpes.beamline.page_run import RunFeed
 from microarpes.beamline.page_spectrum import SpectrumFits, SpectrumPanel
 from microarpes.beamline.page_statistics import StatisticsPanel
@@ -49,6 +50,9 @@ class Page:
     fits : SpectrumFits
     findings : FindingsThread
         Of the run, shared as well.
+    engine : EngineWatch
+    operator : OperatorPanel or None
+        None where nothing can be controlled from the page.
     theme : str
         ``light`` or ``dark``.
     clock : callable
@@ -61,20 +65,22 @@ class Page:
         feed: RunFeed,
         fits: SpectrumFits,
         findings: FindingsThread,
+        engine: EngineWatch,
+        operator: OperatorPanel | None,
         theme: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
         style = STYLES[theme]
         self.feed, self.fits, self.findings, self.clock = feed, fits, findings, clock
         self.choices = Choices(feed)
-        self.header = Header(self.choices)
+        self.header, self.operator = Header(self.choices, engine.state_of), operator
         self.maps = Maps(self.choices, style)
         self.spectrum = SpectrumPanel(self.choices, style, fits)
         self.frame = FramePanel(self.choices, style)
         self.statistics = StatisticsPanel(self.choices, style)
         self.time_line = TimeLinePanel(feed, style)
         self.controls = ViewControls(self.choices, self.maps, self.spectrum, theme)
-        self.texts = {name: text_div(name) for name in ("head", "findings", "legend", "pixel", "numbers")}
+        self.texts = {name: text_div(name) for name in ("head", "findings", "legend", "pixel", "numbers", "operator")}
         self._add_roots(doc)
         self.tasks = [
             Task(self._read, 0.0), Task(self.maps.update, 0.05), Task(self.spectrum.update, 0.15),
@@ -92,6 +98,8 @@ class Page:
         roots |= {f"time_{number}": plot for number, plot in enumerate(self.time_line.figures)}
         roots |= {f"text_{name}": div for name, div in self.texts.items()}
         roots |= self.controls.roots
+        if self.operator is not None:
+            roots |= self.operator.roots
         for name, model in roots.items():
             model.name = name
             doc.add_root(model)
@@ -120,6 +128,7 @@ class Page:
             ("findings", findings_html(found, self.feed.start or {})),
             ("legend", self.header.legend()),
             ("pixel", pixel_html(self.choices, self.spectrum.text)),
+            ("operator", "" if self.operator is None else self.operator.html()),
             ("numbers", self.statistics.text + (f"<p>{found.correlation_line()}</p>" if found else "")),
         ):
             if self.texts[name].text != text:

@@ -50,9 +50,7 @@ class Access:
             raise ValueError(
                 f"address {address!r} is no IP address; write 127.0.0.1 or one of this machine's"
             ) from None
-        token = token_file.read_text().strip() if token_file is not None else ""
-        if token_file is not None and len(token) < LEAST_TOKEN:
-            raise ValueError(f"the token in {token_file} has {len(token)} letters; at least {LEAST_TOKEN} are needed")
+        token = read_token(token_file) if token_file is not None else ""
         if not loopback and (not token or not hosts):
             raise ValueError(
                 f"address {address} opens the page to a network; that needs a view token (--view-token FILE) and the "
@@ -77,6 +75,22 @@ class Access:
     def knows(self, given: str) -> bool:
         """Tell whether a token is the right one, in constant time."""
         return not self.token or hmac.compare_digest(given.encode(), self.token.encode())
+
+
+def read_token(file: Path) -> str:
+    """Return the token in a file.
+
+    Raises
+    ------
+    ValueError
+        It is too short to be safe.
+    OSError
+        The file cannot be read.
+    """
+    token = file.read_text().strip()
+    if len(token) < LEAST_TOKEN:
+        raise ValueError(f"the token in {file} has {len(token)} letters; at least {LEAST_TOKEN} are needed")
+    return token
 
 
 class Refused(RequestHandler):

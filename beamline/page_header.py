@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -40,8 +40,8 @@ def time_left(times: list[float], left: int) -> tuple[float, float]:
 class Header:
     """Text of the top of the page."""
 
-    def __init__(self, choices: Choices) -> None:
-        self.choices, self.feed = choices, choices.feed
+    def __init__(self, choices: Choices, engine_state: Callable[[str], str] = lambda uid: "") -> None:
+        self.choices, self.feed, self._engine_state = choices, choices.feed, engine_state
 
     def title(self) -> str:
         """Return what the map is of."""
@@ -55,6 +55,8 @@ class Header:
         if self.feed.stop is not None:
             reason = str(self.feed.stop.get("reason", ""))
             return f"ended: {self.feed.stop['exit_status']}" + (f", {reason}" if reason else "")
+        if told := self._engine_state(self.feed.uid):
+            return told
         times = self.feed.history["time"]
         if not times:
             return "begun, no point yet"
@@ -74,7 +76,10 @@ class Header:
         waiting = int((self.feed.status == WAITING).sum())
         if waiting > 100:
             found.append(f"the fit is {waiting} pixels behind")
-        if self.state(now).startswith("quiet"):
+        state = self.state(now)
+        if state.startswith("paused"):
+            found.append(f"the run is {state}")
+        if state.startswith("quiet"):
             found.append(f"no point for {clock(now - self.feed.history['time'][-1])}")
         return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -27,17 +28,22 @@ class PageProcess:
     ----------
     directory : Path
         Whose runs are shown: the newest, as soon as it begins.
-    arguments : sequence of str
-        Passed on to ``microarpes.beamline.page_server``.
+    control : bool
+        Make an operator's token, with which the run is controlled from the page.
     """
 
-    def __init__(self, directory: Path, *arguments: str) -> None:
+    def __init__(self, directory: Path, *, control: bool = False) -> None:
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self._folder = tempfile.TemporaryDirectory(prefix="microarpes-page-")
         self._told = Path(self._folder.name) / "address"
         command = [sys.executable, "-m", "microarpes.beamline.page_server", "--directory", str(self.directory)]
-        command += ["--address-file", str(self._told), "--parent", str(os.getpid()), *arguments]
+        command += ["--address-file", str(self._told), "--parent", str(os.getpid())]
+        self.operator_token = secrets.token_urlsafe(12) if control else ""
+        if control:
+            file = Path(self._folder.name) / "operator-token"
+            file.write_text(self.operator_token)  # in a folder that is only this user's
+            command += ["--operator-token", str(file)]
         with (self.directory / LOG).open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603 - our own module, no shell
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0
@@ -71,7 +77,7 @@ class PageProcess:
 
 
 @contextlib.contextmanager
-def shown_page(directory: Path, wanted: bool, stream: TextIO | None = None) -> Iterator[None]:
+def shown_page(directory: Path, wanted: bool, *, control: bool = False, stream: TextIO | None = None) -> Iterator[None]:
     """Serve the page of a directory while the block runs, and say where it is.
 
     Parameters
@@ -79,17 +85,20 @@ def shown_page(directory: Path, wanted: bool, stream: TextIO | None = None) -> I
     directory : Path
     wanted : bool
         Nothing is served without.
+    control : bool
+        Let who has the operator's token, which is told with the address, control the run from the page.
     stream : file
         Told where the page is; stdout if left out.
     """
     if not wanted:
         yield
         return
-    page = PageProcess(directory)
+    page = PageProcess(directory, control=control)
     try:
         if address := page.address():
             stream = stream or sys.stdout
-            stream.write(f"the page: {address}\n")
+            token = f"  operator's token: {page.operator_token}" if control else ""
+            stream.write(f"the page: {address}{token}\n")
             stream.flush()
         yield
     finally:

@@ -32,8 +32,9 @@ from tornado.web import RequestHandler, StaticFileHandler
 from microarpes.beamline.engine import RAW_JOURNAL
 from microarpes.beamline.followers import is_alive
 from microarpes.beamline.page import Page
-from microarpes.beamline.page_access import Access, GuardedRouter
+from microarpes.beamline.page_access import Access, GuardedRouter, read_token
 from microarpes.beamline.page_findings import FindingsThread
+from microarpes.beamline.page_operator import EngineWatch, OperatorPanel
 from microarpes.beamline.page_run import RunFeed
 from microarpes.beamline.page_spectrum import SpectrumFits
 from microarpes.beamline.page_style import STYLES
@@ -57,6 +58,7 @@ class Runs:
 
     def __init__(self, directory: Path, pinned: str = "") -> None:
         self.directory, self.pinned = Path(directory), pinned
+        self.engine = EngineWatch(self.directory)
         self._feeds: dict[str, RunFeed] = {}
         self._findings: dict[str, FindingsThread] = {}
         self._newest, self._looked = "", float("-inf")
@@ -109,7 +111,13 @@ class Alive(RequestHandler):
 
 
 def make_server(
-    directory: Path, access: Access, *, port: int = 0, address: str = "127.0.0.1", run: str = ""
+    directory: Path,
+    access: Access,
+    *,
+    port: int = 0,
+    address: str = "127.0.0.1",
+    run: str = "",
+    operator_token: str = "",
 ) -> tuple[BaseServer, int]:
     """Return a server that is bound and not yet started, and its port.
 
@@ -124,7 +132,7 @@ def make_server(
     )
 
     def open_page(doc: BokehDocument) -> None:
-        show(doc, runs, fits, template, epoch)
+        show(doc, runs, fits, template, epoch, operator_token)
 
     sockets = bind_sockets(port, address, family=socket.AF_INET)
     port = int(sockets[0].getsockname()[1])
@@ -146,7 +154,9 @@ def make_server(
     return BaseServer(IOLoop.current(), tornado, server), port
 
 
-def show(doc: BokehDocument, runs: Runs, fits: SpectrumFits, template: Any, epoch: str) -> None:
+def show(
+    doc: BokehDocument, runs: Runs, fits: SpectrumFits, template: Any, epoch: str, operator_token: str = ""
+) -> None:
     """Fill a viewer's document: the run asked for, or the newest, or that there is none yet."""
     arguments = doc.session_context.request.arguments if doc.session_context else {}
     wanted = _argument(arguments, "run")
@@ -160,10 +170,13 @@ def show(doc: BokehDocument, runs: Runs, fits: SpectrumFits, template: Any, epoc
     page = feed is not None and feed.start is not None and "grid" in feed.start
     doc.template_variables.update(
         epoch=epoch, run=uid if page else "", wanted=wanted, theme=theme or "light", chosen=bool(theme), page=page,
-        message="" if page else missing(runs, wanted, feed),
+        operator=bool(operator_token), message="" if page else missing(runs, wanted, feed),
     )  # fmt: skip
     if feed is not None and page:
-        Page(doc, feed, fits, runs.findings(feed), theme or "light")
+        operator = OperatorPanel(runs.directory, operator_token, theme or "light") if operator_token else None
+        Page(doc, feed, fits, runs.findings(feed), runs.engine, operator, theme or "light")
+        if operator is not None:
+            doc.on_session_destroyed(lambda context: operator.close())
 
 
 def missing(runs: Runs, wanted: str, feed: RunFeed | None) -> str:
@@ -187,6 +200,7 @@ def serve(
     address: str = "127.0.0.1",
     hosts: Sequence[str] = (),
     view_token: Path | None = None,
+    operator_token: Path | None = None,
     told: Callable[[str], None] = lambda page: None,
     parent: int | None = None,
 ) -> None:
@@ -204,6 +218,8 @@ def serve(
         NAME:PORT by which the page is reached besides its address.
     view_token : Path, optional
         File with the token that viewers need.
+    operator_token : Path, optional
+        File with the token that who controls the run needs; without it nothing can be controlled.
     told : callable
         Called with the page's address when it is up.
     parent : int, optional
@@ -217,7 +233,8 @@ def serve(
         The port is taken, or the token's file cannot be read.
     """
     access = Access.checked(address, hosts, view_token)
-    server, port = make_server(directory.resolve(), access, port=port, address=address, run=run)
+    token = "" if operator_token is None else read_token(operator_token)
+    server, port = make_server(directory.resolve(), access, port=port, address=address, run=run, operator_token=token)
     server.start()
     told(f"http://{'localhost' if address == '127.0.0.1' else address}:{port}/")
     loop = IOLoop.current()
@@ -234,6 +251,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--directory", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0, help="0: any free one")
     parser.add_argument("--address-file", type=Path, required=True, help="write the page's address here when it is up")
+    parser.add_argument(
+        "--operator-token", type=Path, help="file with the operator's token; else nothing is controlled"
+    )
     parser.add_argument("--parent", type=int, metavar="PID", help="end when this process is gone")
     options = parser.parse_args(arguments)
 
@@ -243,7 +263,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         part.replace(options.address_file)
 
     try:
-        serve(options.directory, port=options.port, told=told, parent=options.parent)
+        serve(
+            options.directory,
+            port=options.port,
+            operator_token=options.operator_token,
+            told=told,
+            parent=options.parent,
+        )
     except (OSError, ValueError) as error:
         sys.stderr.write(f"page: {error}\n")
         return 1

@@ -67,7 +67,7 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
     }
 
 
-def open_session(config_file: Path, directory: Path, *, page: bool = False) -> None:
+def open_session(config_file: Path, directory: Path, *, page: bool = False, control: bool = False) -> None:
     """Open the session in this terminal, with the page beside it; return when it is left."""
     names = session_names(config_file, directory)
     import IPython
@@ -78,6 +78,6 @@ def open_session(config_file: Path, directory: Path, *, page: bool = False) -> N
     settings = IPythonConfig()
     settings.TerminalInteractiveShell.banner1 = banner
     settings.HistoryManager.enabled = sys.stdin.isatty()
-    with names["control"].listening(directory), shown_page(directory, page):
+    with names["control"].listening(directory), shown_page(directory, page, control=control):
         IPython.start_ipython(argv=[], user_ns=names, config=settings)
         followers.wait()
