@@ -161,6 +161,7 @@ def runs(directory: Directory = Path("microarpes-data")) -> None:
 
 #: So that ``-1``, the newest run, is taken for a run and not for an option.
 RUN_NAMES = {"ignore_unknown_options": True}
+RUN_HELP = "uid, the beginning of one, -1 for the newest, or the run's folder."
 
 
 @app.command(context_settings=RUN_NAMES)
@@ -187,7 +188,7 @@ def replay(
 
 @app.command(context_settings=RUN_NAMES)
 def refit(
-    run: Annotated[str, typer.Argument(help="uid, the beginning of one, -1 for the newest, or the run's folder.")],
+    run: Annotated[str, typer.Argument(help=RUN_HELP)],
     model: Annotated[str, typer.Option(help="Line shape.")] = "norman",
     gamma0: Annotated[str, typer.Option(help="Policy for gamma0: prior, zero, or a value in meV.")] = "prior",
     window: Annotated[
@@ -212,6 +213,32 @@ def refit(
         scheduler=scheduler,
         summary=summary,
     )
+
+
+@app.command(context_settings=RUN_NAMES)
+def report(
+    run: Annotated[str, typer.Argument(help=RUN_HELP)],
+    directory: Directory = Path("microarpes-data"),
+    output: Annotated[Path | None, typer.Option(help="File to write; else report.html in the run's folder.")] = None,
+) -> None:
+    """Write the report of a stored run again: one HTML file that opens without network."""
+    from microarpes.beamline.html_report import report_run
+
+    sys.stdout.write(f"{report_run(directory, run, output)}\n")
+
+
+@app.command(context_settings=RUN_NAMES)
+def live(
+    run: Annotated[str, typer.Argument(help=RUN_HELP)] = "-1",
+    snapshot: Annotated[Path | None, typer.Option(help="Write the picture of the run to this PNG and end.")] = None,
+    directory: Directory = Path("microarpes-data"),
+) -> None:
+    """Look at a run, finished or not."""
+    if snapshot is None:
+        raise Refused("a page to look at comes with `microarpes live` soon; give --snapshot OUT.png for a picture")
+    from microarpes.beamline.snapshot import write_snapshot
+
+    sys.stdout.write(f"{write_snapshot(directory, run, snapshot)}\n")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microarpes.analysis import GapMap
-from microarpes.beamline.config import simulated_config
 from microarpes.beamline.journal import MAGIC, encode_record, read_documents
+from microarpes.beamline.stored_run import simulated_seed
 from microarpes.beamline.summary import GapFigures, RunTimes, summarise
 
 if TYPE_CHECKING:
@@ -93,13 +93,13 @@ def refitted_map(journal: Path) -> GapMap:
 
 def truth_of(start: Document, windows: Any, gap_map: GapMap) -> tuple[Floats | None, Floats | None]:
     """Return the gap and the live share the simulation put into each pixel, (ny, nx); None for a real sample."""
-    simulated = start.get("beamline") == simulated_config().beamline.name and "recording" not in start
-    if not simulated or not isinstance(start.get("seed"), int):
+    seed = simulated_seed(start)
+    if seed is None:
         return None, None
     from microarpes.sim.sample import Sample
 
     edges = [(window["angle_low"], window["angle_high"]) for window in windows]
-    sample, x, y = Sample(start["seed"]), gap_map.manipulator_x.ravel(), gap_map.manipulator_y.ravel()
+    sample, x, y = Sample(seed), gap_map.manipulator_x.ravel(), gap_map.manipulator_y.ravel()
     # a beam is many points: a whole map of them at once would take 300 kB a pixel
     rows = [slice(first, first + _TRUTH_PIXELS) for first in range(0, x.size, _TRUTH_PIXELS)]
     parts = [sample.truth(x[row], y[row], windows=edges) for row in rows]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microarpes.analysis import GapMap
+from microarpes.beamline.config import simulated_config
 from microarpes.beamline.engine import GAP_JOURNAL, RAW_JOURNAL
 from microarpes.beamline.journal import read_documents
 
@@ -96,3 +97,11 @@ def read_run(folder: Path) -> StoredRun:
     derived = folder / GAP_JOURNAL
     gap_map = GapMap.from_documents(read_documents(derived)) if derived.exists() else None
     return StoredRun(folder, start, events, stop, gap_map)
+
+
+def simulated_seed(start: Document) -> int | None:
+    """Return the seed of the simulated sample a run was taken from; None for a real sample or a recording."""
+    if start.get("beamline") != simulated_config().beamline.name or "recording" in start:
+        return None
+    seed = start.get("seed")
+    return seed if isinstance(seed, int) else None
