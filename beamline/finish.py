@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from microarpes.beamline.engine import FRAME_FILE, GAP_JOURNAL, RAW_JOURNAL
-from microarpes.beamline.html_report import try_report
+from microarpes.beamline.html_report import REPORT, try_report
 from microarpes.beamline.map import RunFailed
 from microarpes.beamline.raster_run import RasterOutcome
 from microarpes.beamline.report import write_gap_map
+from microarpes.beamline.report_material import gather
 from microarpes.beamline.stored_figures import NOT_FITTED, gap_figures, map_picture, run_times, title, truth_of_run
 from microarpes.beamline.stored_run import StoredRun, read_run
 from microarpes.beamline.summary import summarise, summary_text, write_summary
@@ -45,7 +46,7 @@ def finish_run(directory: Path, outcome: RasterOutcome, *, summary: Path | None,
     files |= {"journal": str(folder / RAW_JOURNAL), "gap_journal": str(folder / GAP_JOURNAL)}
     figures, times = gap_figures(run, truth, live), run_times(run, outcome.elapsed)
     numbers = summarise(figures, times, run_uid=outcome.uid, seed=seed, files=files)
-    if (report := try_report(run, numbers, picture)) is not None:
+    if (report := try_report(folder / REPORT, lambda: gather(run, numbers), picture)) is not None:
         numbers["files"]["report"] = str(report)
     if summary is not None:
         write_summary(summary, numbers)

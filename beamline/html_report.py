@@ -10,14 +10,14 @@ import io
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from microarpes.beamline.report import write_gap_map
-from microarpes.beamline.report_material import Document, Figure, Material, Section, Table, gather, part, told
+from microarpes.beamline.report_material import Figure, Material, Section, Table, gather, part, told
 from microarpes.beamline.report_results import heading, results
 from microarpes.beamline.report_settings import gate, interruptions, settings
 from microarpes.beamline.report_spectra import embedded, spectra
@@ -76,31 +76,20 @@ def stored_numbers(run: StoredRun) -> dict[str, Any]:
     return summarise(gap_figures(run, truth, live), times, run_uid=str(run.start["uid"]), seed=seed)
 
 
-def try_report(
-    run: StoredRun,
-    numbers: Mapping[str, Any],
-    picture: Path,
-    *,
-    path: Path | None = None,
-    derived: Document | None = None,
-) -> Path | None:
+def try_report(path: Path, make: Callable[[], Material], picture: Path) -> Path | None:
     """Write the report of a run that has just ended; one line of warning, and None, where that cannot be done.
 
     Parameters
     ----------
-    run : StoredRun
-    numbers : mapping
-        What `summarise` says of it.
+    path : Path
+        File to write.
+    make : callable
+        Gathers what it is made from.
     picture : Path
-        PNG file that was drawn of it.
-    path : Path, optional
-        File to write; by default ``report.html`` in the run's folder.
-    derived : dict, optional
-        Start document of the fit, where it is not the live one.
+        PNG file that was drawn of the run.
     """
-    path = path or run.folder / REPORT
     try:
-        return write_report(path, gather(run, numbers, derived), picture.read_bytes())
+        return write_report(path, make(), picture.read_bytes())
     except Exception as error:  # noqa: BLE001 - whatever it is, the run is good and stored
         logger.warning("%s was not written: %s; the run is whole", path, " ".join(str(error).split()))
         return None

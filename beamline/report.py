@@ -99,7 +99,7 @@ def write_gap_map(path: Path | IO[bytes], picture: MapPicture, title: str = "") 
         _draw_histogram(panels[1, 1], picture)
         _draw_correlation(panels[1, 2], picture)
         if title:
-            figure.suptitle(title, fontsize=12)
+            figure.suptitle(title, fontsize=12, parse_math=False)  # a sample may be called $x
         handles = _legend(picture)
         if handles:
             figure.legend(

@@ -118,9 +118,10 @@ def _gap_tables(material: Material) -> list[Table]:
 
 def _time_table(material: Material) -> Table:
     numbers = material.numbers
+    whole, each = ("all fits", "fits") if "derived_run_uid" in numbers else ("whole run", "points")
     rows: list[tuple[str, ...]] = [
-        ("whole run", number(numbers["elapsed_s"], 1), NOTHING, "s"),
-        ("points per second", number(numbers["points_per_s"]), NOTHING, "1/s"),
+        (whole, number(numbers["elapsed_s"], 1), NOTHING, "s"),
+        (f"{each} per second", number(numbers["points_per_s"]), NOTHING, "1/s"),
         ("dead time a point", milliseconds(numbers["dead_time_per_point_s"]), milliseconds(numbers["dead_time_p99_s"]),
          "ms"),
     ]  # fmt: skip

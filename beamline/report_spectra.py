@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from microarpes.analysis.event_fit import EventFitter, RunLayout
 from microarpes.analysis.results import GapFit
+from microarpes.beamline.engine import RAW_JOURNAL
+from microarpes.beamline.journal import read_documents
 from microarpes.beamline.report_material import MINUS, Figure, Material, Section, Table, number
 from microarpes.beamline.stored_figures import fitted
 
@@ -90,18 +92,32 @@ def pixel_fits(material: Material) -> list[PixelFit]:
     layout = RunLayout.from_start(material.start)
     fitter = EventFitter(str(material.derived.get("model", "norman")), material.derived.get("gamma0", "prior"))
     fits = []
-    for place, pixel in chosen_pixels(material).items():
+    chosen = chosen_pixels(material)
+    measured = edcs(material, list(chosen.values()))
+    for place, pixel in chosen.items():
         event = material.run.events[pixel]
         calibration = material.calibration_at(float(event["time"]))
         joint = fitter.fitter(layout, calibration, tuple(range(len(layout.windows))))
         if joint is None:
             continue
-        counts = np.array(event["data"]["edc"], dtype=np.float64)
+        counts = measured[pixel]
         fit = joint.fit_joint(counts, event["data"].get("angular_contrast"))
         energy = 1000.0 * (layout.energy_axis - np.array(calibration.ef)[:, None])
         stored = float(fitted(material.run, "joint_delta").flat[pixel])
         fits.append(PixelFit(place, pixel, energy, counts, calibration.gain, fit, stored))
     return fits
+
+
+def edcs(material: Material, pixels: list[int]) -> dict[int, Floats]:
+    """Return the EDCs of some pixels, ``[n_window, n_energy]``, from the journal if a lean run lacks them."""
+    events = {pixel: material.run.events[pixel] for pixel in pixels}
+    found = {pixel: event["data"]["edc"] for pixel, event in events.items() if "edc" in event["data"]}
+    wanted = {event["uid"]: pixel for pixel, event in events.items() if pixel not in found}
+    if wanted:
+        for name, doc in read_documents(material.run.folder / RAW_JOURNAL):
+            if name == "event" and doc["uid"] in wanted:
+                found[wanted[doc["uid"]]] = doc["data"]["edc"]
+    return {pixel: np.array(counts, dtype=np.float64) for pixel, counts in found.items()}
 
 
 def spectra(material: Material) -> Section | None:
@@ -131,9 +147,9 @@ def spectra(material: Material) -> Section | None:
     figure = Figure(
         uri=_drawn(fits, [str(window["name"]) for window in material.start["windows"]]),
         alt=f"EDCs with their fits and residuals: {names}.",
-        caption="Counts (points) with the joint fit of all windows (line), and below them the residuals in units of "
-        "the Poisson standard deviation. Best, median and worst by deviance per degree of freedom, among pixels with "
-        "a gap.",
+        caption="Counts (points) with the joint fit of all windows (line, beyond the fit window an extrapolation), and "
+        "below them the residuals in units of the Poisson standard deviation. Best, median and worst by deviance per "
+        "degree of freedom, among pixels with a gap.",
     )
     return Section(title, [], [Table("The fits, made again for this page", head, rows)], [figure])
 
@@ -163,7 +179,13 @@ def _draw_counts(axes: Axes, one: PixelFit, windows: list[str]) -> None:
         colour, marker = _LOOK[i % len(_LOOK)]
         shown = _shown(one.energy[i])
         axes.plot(
-            one.energy[i][shown], one.counts[i][shown], marker, color=colour, markersize=1.6, alpha=0.6, label=name
+            one.energy[i][shown],
+            one.counts[i][shown],
+            marker,
+            color=colour,
+            markersize=1.6,
+            alpha=0.6,
+            label=f"window {name}".replace("$", "\\$"),
         )
         axes.plot(one.energy[i][shown], model[i][shown], color=colour, linewidth=1.2)
     axes.axvline(0.0, color="0.5", linewidth=0.6, linestyle="--")
@@ -180,6 +202,7 @@ def _draw_residuals(axes: Axes, one: PixelFit) -> None:
     axes.axhline(0.0, color="0.5", linewidth=0.6)
     axes.axvline(0.0, color="0.5", linewidth=0.6, linestyle="--")
     axes.set_ylim(-4.5, 4.5)
+    axes.set_yticks([-3.0, 0.0, 3.0])
     axes.set_xlim(*SHOWN)
     axes.set_xlabel("$E - E_F$ (meV)")
 

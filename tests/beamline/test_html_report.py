@@ -144,7 +144,7 @@ def test_it_is_a_gap_at_k_f_and_nothing_more_is_claimed(page):
 
 
 def test_what_documents_say_is_text_and_never_markup(own_raster, live):
-    evil = '<script>alert("1")</script><img src="//evil.example/x">'
+    evil = '<script>alert("1")</script><img src="//evil.example/x">$\\frac{$'
 
     def change(name, doc):
         if name == "start":
@@ -250,8 +250,8 @@ def test_a_long_wait_between_two_points_is_told(own_raster):
 def test_a_report_that_cannot_be_written_is_one_line_and_no_failure(run, tmp_path, caplog):
     (tmp_path / "picture.png").write_bytes(b"picture")
     with caplog.at_level(logging.WARNING):
-        path = tmp_path / "missing" / "report.html"
-        assert try_report(run, stored_numbers(run), tmp_path / "picture.png", path=path) is None
+        path, numbers = tmp_path / "missing" / "report.html", stored_numbers(run)
+        assert try_report(path, lambda: gather(run, numbers), tmp_path / "picture.png") is None
     assert len(caplog.records) == 1
     assert "was not written" in caplog.text
     assert "the run is whole" in caplog.text
@@ -266,6 +266,16 @@ def test_a_part_that_fails_takes_no_other_part_away(run, monkeypatch):
     text = Outline(report_html(gather(run, stored_numbers(run)), b"picture")).text
     assert "This part could not be made: RuntimeError: odd <frame>" in text
     assert "Versions" in text
+
+
+def test_a_lean_run_gives_the_same_fits_from_the_journal(run):
+    numbers = stored_numbers(run)
+    lean = read_run(run.folder, lean=True)
+    assert all("edc" not in event["data"] for event in lean.events.values())
+    lean_fits = pixel_fits(gather(dataclasses.replace(lean, gap_map=run.gap_map), numbers))
+    fits = pixel_fits(gather(run, numbers))
+    assert [(one.pixel, one.fit.delta) for one in lean_fits] == [(one.pixel, one.fit.delta) for one in fits]
+    assert len(fits) == 3
 
 
 def test_the_verb_writes_the_page_where_it_is_asked_to_and_never_half_of_it(fitted_raster, tmp_path):
