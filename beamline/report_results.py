@@ -30,7 +30,7 @@ def heading(material: Material) -> list[tuple[str, ...]]:
         [
             ("sample", sample_id(start) or NOTHING),
             ("cleaved", sample.get("cleave_time")),
-            ("operator", start.get("operator")),
+            ("operator", start.get("operator") or "not named"),
             ("beamline", start.get("beamline")),
             ("recording", part(start, "recording").get("title")),
             ("started", clock(start.get("time"))),
