@@ -71,6 +71,7 @@ Exposure = Annotated[float | None, typer.Option(help="Exposure of a point, s; el
 
 #: So that ``-1``, the newest run, is taken for a run and not for an option.
 RUN_NAMES = {"ignore_unknown_options": True}
+RUN_HELP = "uid, the beginning of one, -1 for the newest, or the run's folder."
 
 
 @app.command()
@@ -158,8 +159,9 @@ def session(
 
 @app.command(context_settings=RUN_NAMES)
 def live(
-    run: Annotated[str | None, typer.Argument(help="uid or beginning of one; the newest if left out.")] = None,
+    run: Annotated[str | None, typer.Argument(help="As for the other verbs; the newest if left out.")] = None,
     directory: Directory = Path("microarpes-data"),
+    snapshot: Annotated[Path | None, typer.Option(help="Write the picture of the run to this PNG and end.")] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 0,
     address: Annotated[
         str, typer.Option(help="Where to listen; other than loopback needs token and host.")
@@ -170,7 +172,12 @@ def live(
     view_token: Annotated[Path | None, typer.Option(help="File with the token that viewers need.")] = None,
     operator_token: Annotated[Path | None, typer.Option(help="File with the token to control the run with.")] = None,
 ) -> None:
-    """Serve the page alone, on a run that is being taken or a stored one."""
+    """Serve the page alone, on a run that is being taken or a stored one; or write its picture."""
+    if snapshot is not None:
+        from microarpes.beamline.snapshot import write_snapshot
+
+        sys.stdout.write(f"{write_snapshot(directory, run or '-1', snapshot)}\n")
+        return
     from microarpes.beamline.live import run_live
 
     run_live(
@@ -237,7 +244,7 @@ def replay(
 
 @app.command(context_settings=RUN_NAMES)
 def refit(
-    run: Annotated[str, typer.Argument(help="uid, the beginning of one, -1 for the newest, or the run's folder.")],
+    run: Annotated[str, typer.Argument(help=RUN_HELP)],
     model: Annotated[str, typer.Option(help="Line shape.")] = "norman",
     gamma0: Annotated[str, typer.Option(help="Policy for gamma0: prior, zero, or a value in meV.")] = "prior",
     window: Annotated[
@@ -262,6 +269,18 @@ def refit(
         scheduler=scheduler,
         summary=summary,
     )
+
+
+@app.command(context_settings=RUN_NAMES)
+def report(
+    run: Annotated[str, typer.Argument(help=RUN_HELP)],
+    directory: Directory = Path("microarpes-data"),
+    output: Annotated[Path | None, typer.Option(help="File to write; else report.html in the run's folder.")] = None,
+) -> None:
+    """Write the report of a stored run again: one HTML file that opens without network."""
+    from microarpes.beamline.html_report import report_run
+
+    sys.stdout.write(f"{report_run(directory, run, output)}\n")
 
 
 def main(arguments: list[str] | None = None) -> int:

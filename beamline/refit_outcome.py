@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Iterator
@@ -12,18 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microarpes.analysis import GapMap
-from microarpes.beamline.config import simulated_config
 from microarpes.beamline.journal import MAGIC, encode_record, read_documents
+from microarpes.beamline.stored_run import read_run, simulated_seed
 from microarpes.beamline.summary import GapFigures, RunTimes, summarise
 
 if TYPE_CHECKING:
     from microarpes.beamline.report import MapPicture
+    from microarpes.beamline.report_material import Material
 
 Document = dict[str, Any]
 Floats = NDArray[np.float64]
 
-#: What picture and figures are made of; a map keeps no more than this of each event.
-_SHOWN = ("joint_delta", "joint_delta_stderr", "joint_gamma1", "joint_status")
+#: What picture, figures and report are made of; a map keeps no more than this of each event.
+_SHOWN = ("joint_delta", "joint_delta_stderr", "joint_gamma1", "joint_status", "joint_deviance", "joint_dof")
 _PLACED = ("pixel", "raw_seq_num", "manipulator_x", "manipulator_y", "total_counts")
 #: Pixels whose truth is asked for at a time.
 _TRUTH_PIXELS = 256
@@ -79,7 +81,7 @@ class RefitJournal:
 
 
 def refitted_map(journal: Path) -> GapMap:
-    """Return the map of a derived run, without what neither picture nor figures show."""
+    """Return the map of a derived run, without what neither picture nor report show."""
 
     def documents() -> Iterator[tuple[str, Document]]:
         for name, doc in read_documents(journal):
@@ -93,13 +95,13 @@ def refitted_map(journal: Path) -> GapMap:
 
 def truth_of(start: Document, windows: Any, gap_map: GapMap) -> tuple[Floats | None, Floats | None]:
     """Return the gap and the live share the simulation put into each pixel, (ny, nx); None for a real sample."""
-    simulated = start.get("beamline") == simulated_config().beamline.name and "recording" not in start
-    if not simulated or not isinstance(start.get("seed"), int):
+    seed = simulated_seed(start)
+    if seed is None:
         return None, None
     from microarpes.sim.sample import Sample
 
     edges = [(window["angle_low"], window["angle_high"]) for window in windows]
-    sample, x, y = Sample(start["seed"]), gap_map.manipulator_x.ravel(), gap_map.manipulator_y.ravel()
+    sample, x, y = Sample(seed), gap_map.manipulator_x.ravel(), gap_map.manipulator_y.ravel()
     # a beam is many points: a whole map of them at once would take 300 kB a pixel
     rows = [slice(first, first + _TRUTH_PIXELS) for first in range(0, x.size, _TRUTH_PIXELS)]
     parts = [sample.truth(x[row], y[row], windows=edges) for row in rows]
@@ -108,7 +110,7 @@ def truth_of(start: Document, windows: Any, gap_map: GapMap) -> tuple[Floats | N
 
 
 def describe(raw: Document, derived: Document, journal: Path, elapsed: float) -> dict[str, Any]:
-    """Draw the picture of a derived run beside its journal and return its summary.
+    """Draw the picture of a derived run and write its report beside its journal; return its summary.
 
     Parameters
     ----------
@@ -120,7 +122,9 @@ def describe(raw: Document, derived: Document, journal: Path, elapsed: float) ->
         Time the fits took, s.
     """
     # Not above: what is refused need not wait for matplotlib.
+    from microarpes.beamline.html_report import try_report
     from microarpes.beamline.report import write_gap_map
+    from microarpes.beamline.report_material import gather
 
     gap_map = refitted_map(journal)
     truth, live = truth_of(raw, derived["windows"], gap_map)
@@ -137,7 +141,16 @@ def describe(raw: Document, derived: Document, journal: Path, elapsed: float) ->
     seed = raw["seed"] if truth is not None else None
     numbers = summarise(figures, RunTimes(elapsed), run_uid=str(raw["uid"]), seed=seed, files=files)
     told = ("model", "gamma0", "engine", "edc_source")
-    return {**numbers, "derived_run_uid": derived["uid"], **{key: derived[key] for key in told}}
+    numbers |= {"derived_run_uid": derived["uid"], **{key: derived[key] for key in told}}
+
+    def material() -> Material:
+        run = dataclasses.replace(read_run(journal.parent, lean=True), gap_map=gap_map)
+        return gather(run, numbers, derived)
+
+    report = try_report(picture.with_name(picture.name.replace(".gap_map.png", ".report.html")), material, picture)
+    if report is not None:
+        numbers["files"]["report"] = str(report)
+    return numbers
 
 
 def _picture(raw: Document, gap_map: GapMap, truth: Floats | None) -> MapPicture:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -73,12 +73,12 @@ class MapPicture:
                 raise ValueError(f"{name} has shape {value.shape}; x and y say {shape}")
 
 
-def write_gap_map(path: Path, picture: MapPicture, title: str = "") -> None:
+def write_gap_map(path: Path | IO[bytes], picture: MapPicture, title: str = "") -> None:
     """Draw `picture` into a PNG file.
 
     Parameters
     ----------
-    path : Path
+    path : Path or binary file
         File to write; one that exists is replaced.
     picture : MapPicture
         Maps and positions.
@@ -99,7 +99,7 @@ def write_gap_map(path: Path, picture: MapPicture, title: str = "") -> None:
         _draw_histogram(panels[1, 1], picture)
         _draw_correlation(panels[1, 2], picture)
         if title:
-            figure.suptitle(title, fontsize=12)
+            figure.suptitle(title, fontsize=12, parse_math=False)  # a sample may be called $x
         handles = _legend(picture)
         if handles:
             figure.legend(

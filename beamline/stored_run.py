@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microarpes.analysis import GapMap
+from microarpes.beamline.config import simulated_config
 from microarpes.beamline.engine import GAP_JOURNAL, RAW_JOURNAL
 from microarpes.beamline.journal import read_documents
 
@@ -65,8 +66,15 @@ class StoredRun:
         return np.diff(sorted(event["time"] for event in self.events.values()))
 
 
-def read_run(folder: Path) -> StoredRun:
+def read_run(folder: Path, *, lean: bool = False) -> StoredRun:
     """Read the journals of a run.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the raw run.
+    lean : bool
+        Leave out the EDCs and the time stamps of the readings, which are most of a large run, and the derived run.
 
     Raises
     ------
@@ -87,12 +95,25 @@ def read_run(folder: Path) -> StoredRun:
         elif name == "descriptor" and doc["name"] == "primary":
             primary.add(doc["uid"])
         elif name == "event" and doc["descriptor"] in primary:
-            by_seq_num[doc["seq_num"]] = doc
+            by_seq_num[doc["seq_num"]] = _lean(doc) if lean else doc
         elif name == "stop":
             stop = doc
     if start is None:
         raise NoSuchRun(f"{raw} holds no start document: nothing was measured")
     events = {int(by_seq_num[number]["data"]["pixel"]): by_seq_num[number] for number in sorted(by_seq_num)}
     derived = folder / GAP_JOURNAL
-    gap_map = GapMap.from_documents(read_documents(derived)) if derived.exists() else None
+    gap_map = GapMap.from_documents(read_documents(derived)) if derived.exists() and not lean else None
     return StoredRun(folder, start, events, stop, gap_map)
+
+
+def _lean(event: Document) -> Document:
+    data = {key: value for key, value in event["data"].items() if key != "edc"}
+    return {"uid": event["uid"], "seq_num": event["seq_num"], "time": event["time"], "data": data}
+
+
+def simulated_seed(start: Document) -> int | None:
+    """Return the seed of the simulated sample a run was taken from; None for a real sample or a recording."""
+    if start.get("beamline") != simulated_config().beamline.name or "recording" in start:
+        return None
+    seed = start.get("seed")
+    return seed if isinstance(seed, int) else None

@@ -60,3 +60,6 @@ def test_the_wheel_holds_every_room_and_its_data(tmp_path):
         assert expected <= names
         assert f"microarpes/{room}/py.typed" in names
     assert "microarpes/beamline/simulated.toml" in names
+    assets = {f"microarpes/beamline/page_assets/{path.name}" for path in (ROOT / "beamline/page_assets").iterdir()}
+    assert "microarpes/beamline/page_assets/report.html" in assets
+    assert assets <= names

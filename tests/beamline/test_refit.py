@@ -110,7 +110,7 @@ def test_a_refit_with_a_failed_chunk_does_not_end_as_if_all_were_well(own_raster
     monkeypatch.setattr("microarpes.beamline.refit.LocalWorkers", lambda processes: here(OSError("stale file handle")))
     with pytest.raises(RefitFailed, match="chunk 1"):
         refit_run(own_raster.directory, own_raster.uid, stream=io.StringIO(), chunk_events=4)
-    assert [name.rpartition(".")[2] for name in own_raster.left_behind()] == ["journal", "png"]
+    assert [name.rpartition(".")[2] for name in own_raster.left_behind()] == ["journal", "png", "html"]
 
 
 def test_fits_of_other_code_are_not_mixed_in(own_raster, here, fitted_here):

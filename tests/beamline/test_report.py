@@ -52,6 +52,11 @@ def test_a_map_without_a_single_gap_is_drawn_and_says_so(tmp_path, verdict):
     assert [text.get_text() for text in drawn(empty)[1, 1].texts] == ["no pixel with a gap"]
 
 
+def test_a_sample_id_that_is_no_formula_is_written_as_it_is(tmp_path):
+    write_gap_map(tmp_path / "gap_map.png", picture(), r"$\frac{$")  # in mathtext an error
+    assert (tmp_path / "gap_map.png").stat().st_size > 10_000
+
+
 def test_a_map_of_one_line_or_one_pixel_has_an_extent():
     one_line = dataclasses.replace(picture(1, 10), y=np.array([7.0]))
     assert half_pixel_extent(one_line) == (-2.5, 47.5, 4.5, 9.5)

@@ -9,10 +9,11 @@ import pytest
 
 from microarpes.beamline.browse import _status
 from microarpes.beamline.catalog import RunSummary
-from microarpes.beamline.finish import _raise_if_failed, stopped_by_operator
+from microarpes.beamline.finish import _raise_if_failed
 from microarpes.beamline.map import RunFailed
 from microarpes.beamline.progress import Progress
 from microarpes.beamline.raster_run import RasterOutcome
+from microarpes.beamline.stored_figures import stopped_by_operator
 from microarpes.beamline.stored_run import StoredRun
 
 REASON = "stopped after row 1 of 2 by the operator"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from html.parser import HTMLParser
 from pathlib import Path
 
 import h5py
@@ -74,6 +75,63 @@ def test_metal_and_dead_patch_are_never_a_gap(demo_run):
 def test_the_picture_is_there(demo_run):
     _, summary, _ = demo_run
     assert Path(summary["files"]["gap_map"]).read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+class Page(HTMLParser):
+    """Elements with their attributes, and the text outside the style sheet."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.elements, self.text, self._within = [], "", ""
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self._within = tag
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        if self._within != "style":
+            self.text += " " + " ".join(data.split())
+
+
+def test_the_report_tells_the_figures_of_the_summary_and_needs_no_network(demo_run, folder, run):
+    _, summary, _ = demo_run
+    assert summary["files"]["report"] == str(folder.resolve() / "report.html")
+    page = Page((folder / "report.html").read_text())
+    for key, unit in (("delta_mean", "meV"), ("delta_std", "meV"), ("delta_stderr_median", "meV")):
+        assert f"{summary[key]:.2f} {unit}" in page.text
+    assert f"{summary['elapsed_s']:.1f}" in page.text
+    assert f"{1000 * summary['dead_time_per_point_s']:.1f}" in page.text
+    for told in ("144 of 144 measured", "antinode", "photon energy  100 eV", "ring current", run.start["uid"]):
+        assert " ".join(told.split()) in " ".join(page.text.split())
+    assert "could not be made" not in page.text
+    sources = [attributes[key] for _, attributes in page.elements for key in ("src", "href") if key in attributes]
+    assert len(sources) == 2
+    assert all(source.startswith("data:image/") for source in sources)
+    assert "script" not in {tag for tag, _ in page.elements}
+
+
+def test_the_report_is_written_again_from_what_is_stored(demo_run, folder, microarpes):
+    directory, summary, _ = demo_run
+    done = microarpes("report", summary["run_uid"][:8], "--directory", directory, "--output", "again.html")
+    assert (done.returncode, done.stderr) == (0, "")
+    again = Page((microarpes.folder / "again.html").read_text())
+    assert f"{summary['delta_mean']:.2f} meV" in again.text
+    assert f"{summary['pull_std']:.2f} (1 for honest error bars)" in again.text
+
+
+def test_a_snapshot_is_drawn_of_a_run_that_is_cut_off_in_the_middle_of_a_record(folder, microarpes):
+    cut = microarpes.folder / "runs" / "cut"
+    cut.mkdir(parents=True)
+    for name in ("raw.journal", "gap.journal"):
+        content = (folder / name).read_bytes()
+        (cut / name).write_bytes(content[: len(content) // 2])
+    done = microarpes("live", "--snapshot", "now.png", "--directory", "runs")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (microarpes.folder / "now.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    assert microarpes("report", "-1", "--directory", "runs").returncode == 0
+    assert "no stop document" in (cut / "report.html").read_text()
 
 
 def test_frame_ids_in_file_and_events_are_the_same_and_each_edc_is_its_frame_summed(folder, run):

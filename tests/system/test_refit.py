@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -52,6 +53,10 @@ def test_the_figures_are_those_of_the_demo(demo_run, refitted):
     assert done.stderr == ""
     assert "\x1b" not in done.stdout
     assert summary["derived_run_uid"] in done.stdout
+    page = Path(summary["files"]["report"]).read_text()
+    assert f"{summary['delta_mean']:.2f} meV" in page
+    assert summary["derived_run_uid"] in page
+    assert "could not be made" not in page
 
 
 def test_runs_and_show_tell_of_the_derived_run(copied, refitted, microarpes):
