@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from bokeh.models import Div
 
 from microarpes.beamline.page_choices import Choices
 from microarpes.beamline.page_controls import ViewControls
-from microarpes.beamline.page_findings import FindingsThread
+from microarpes.beamline.page_findings import Findings, FindingsThread
 from microarpes.beamline.page_frame import FramePanel
 from microarpes.beamline.page_header import Header, findings_html, pixel_html
 from microarpes.beamline.page_maps import Maps
@@ -55,6 +55,8 @@ class Page:
         None where nothing can be controlled from the page.
     theme : str
         ``light`` or ``dark``.
+    viewers : callable
+        How many look at the moment: each is served the more rarely, so that all of them keep up.
     clock : callable
         Seconds since the epoch, of this machine and never of the viewer's.
     """
@@ -68,9 +70,10 @@ class Page:
         engine: EngineWatch,
         operator: OperatorPanel | None,
         theme: str,
+        viewers: Callable[[], int] = lambda: 1,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        style = STYLES[theme]
+        style, self._viewers = STYLES[theme], viewers
         self.feed, self.fits, self.findings, self.clock = feed, fits, findings, clock
         self.choices = Choices(feed)
         self.header, self.operator = Header(self.choices, engine.state_of), operator
@@ -80,12 +83,13 @@ class Page:
         self.statistics = StatisticsPanel(self.choices, style)
         self.time_line = TimeLinePanel(feed, style)
         self.controls = ViewControls(self.choices, self.maps, self.spectrum, theme)
-        self.texts = {name: text_div(name) for name in ("head", "findings", "legend", "pixel", "numbers", "operator")}
+        self.texts = {name: text_div(name) for name in ("head", "findings", "legend", "pixel", "numbers")}
         self._add_roots(doc)
         self.tasks = [
-            Task(self._read, 0.0), Task(self.maps.update, 0.05), Task(self.spectrum.update, 0.15),
-            Task(self._write, 0.3), Task(self.frame.update, 0.5), Task(self.statistics.update, 0.7),
-            Task(self.time_line.update, 1.0), Task(self._reckon, 2.0),
+            Task(self._read, 0.0), Task(self.maps.update, 0.1), Task(self.maps.update_marks, 0.3),
+            Task(self.spectrum.update, 0.4), Task(self._write, 0.5), Task(self.maps.update_others, 1.0),
+            Task(self.frame.update, 1.0), Task(self.statistics.update, 1.5), Task(self.time_line.update, 2.0),
+            Task(self._reckon, 3.0),
         ]  # fmt: skip
         for task in self.tasks:
             task.call()
@@ -99,6 +103,7 @@ class Page:
         roots |= {f"text_{name}": div for name, div in self.texts.items()}
         roots |= self.controls.roots
         if self.operator is not None:
+            self.texts["operator"] = roots["text_operator"] = text_div("operator")
             roots |= self.operator.roots
         for name, model in roots.items():
             model.name = name
@@ -113,7 +118,7 @@ class Page:
         for task in self.tasks:
             if now >= task.due:
                 task.call()
-                task.due = now + task.every
+                task.due = now + task.every * max(self._viewers(), 1)
                 if time.monotonic() - now > 0.02:
                     return
 
@@ -122,17 +127,19 @@ class Page:
 
     def _write(self) -> None:
         self.controls.update()
-        found = self.findings.latest
-        for name, text in (
-            ("head", self.header.html(self.clock())),
-            ("findings", findings_html(found, self.feed.start or {})),
-            ("legend", self.header.legend()),
-            ("pixel", pixel_html(self.choices, self.spectrum.text)),
-            ("operator", "" if self.operator is None else self.operator.html()),
-            ("numbers", self.statistics.text + (f"<p>{found.correlation_line()}</p>" if found else "")),
-        ):
+        for name, text in self._written(self.findings.latest):
             if self.texts[name].text != text:
                 self.texts[name].text = text
+
+    def _written(self, found: Findings | None) -> Iterator[tuple[str, str]]:
+        """Yield the texts of the page by name."""
+        yield "head", self.header.html(self.clock())
+        yield "findings", findings_html(found, self.feed.start or {})
+        yield "legend", self.header.legend()
+        yield "pixel", pixel_html(self.choices, self.spectrum.text)
+        yield "numbers", self.statistics.text + (f"<p>{found.correlation_line()}</p>" if found else "")
+        if self.operator is not None:
+            yield "operator", self.operator.html()
 
 
 def text_div(name: str) -> Div:

@@ -35,6 +35,11 @@ SHOWN = (
     ("delta_stderr", "error of the gap (one sigma)", "meV"),
     ("total_counts", "intensity of the frame", "counts"),
 )
+#: What a source of the maps holds, for the picture and for what is told under the pointer.
+PLANES = (
+    "delta", "gamma1", "delta_stderr", "total_counts", "gamma1_stderr", "delta_systematic", "manipulator_x",
+    "manipulator_y",
+)  # fmt: skip
 ERRORS = {"delta": "delta_stderr", "gamma1": "gamma1_stderr"}
 LARGE, SMALL = (600, 540), (290, 200)
 PALETTES = {"viridis": "Viridis256", "cividis": "Cividis256", "grey": "Greys256"}
@@ -60,11 +65,14 @@ class Maps:
         self.levels, self.locked, self.forced = "robust", False, False
         self.manual: tuple[float, float] | None = None
         self._seen, self._resets, self._choice = 0, self.feed.resets, -1
+        self._others: tuple[Any, ...] = ()
         left, right, bottom, top = self.raster.extent
         self._ranges = Range1d(left, right), Range1d(bottom, top)
         for axis in self._ranges:
             axis.reset_start, axis.reset_end = axis.start, axis.end
-        self.image = ColumnDataSource({name: [self._upright(name)] for name, _, _ in SHOWN} | self._extra())
+        # The large map is sent pixel by pixel, the others every second: a browser draws a figure anew for each change.
+        self.image = ColumnDataSource(self._planes())
+        self.others = ColumnDataSource(self._planes())
         self.classes = {
             kind.label: ColumnDataSource(self.raster.stretches(np.zeros(self.feed.shape, bool))) for kind in CLASSES
         }
@@ -76,11 +84,8 @@ class Maps:
         self.figures = {name: self._figure(name, title, unit) for name, title, unit in SHOWN}
         self.choices.watch(self._draw_choices)
 
-    def _extra(self) -> dict[str, Any]:
-        return {
-            name: [self._upright(name)]
-            for name in ("gamma1_stderr", "delta_systematic", "manipulator_x", "manipulator_y")
-        }
+    def _planes(self) -> dict[str, Any]:
+        return {name: [self._upright(name)] for name in PLANES}
 
     def _upright(self, name: str) -> NDArray[np.float32]:
         values = self.feed.plane(name)
@@ -101,8 +106,9 @@ class Maps:
         mapper = LinearColorMapper(palette=PALETTES["viridis"], low=0.0, high=1.0, nan_color="rgba(0,0,0,0)")
         self.mappers[name] = mapper
         image = plot.image(
-            image=name, x=left, y=bottom, dw=right - left, dh=top - bottom, color_mapper=mapper, source=self.image
-        )
+            image=name, x=left, y=bottom, dw=right - left, dh=top - bottom, color_mapper=mapper,
+            source=self.image if name == "delta" else self.others,
+        )  # fmt: skip
         bar = ColorBar(color_mapper=mapper, title=unit, width=14, padding=4)
         if name == "total_counts":
             bar.formatter = NumeralTickFormatter(format="0.[00]a")
@@ -195,27 +201,32 @@ class Maps:
         return None
 
     def update(self) -> None:
-        """Send what is new since the last call."""
+        """Send the large map what is new since the last call."""
         if self.feed.resets != self._resets:
-            self._seen, self._resets = 0, self.feed.resets
+            self._seen, self._resets, self._choice = 0, self.feed.resets, -1
         fresh = set(self.feed.changed[self._seen :])
         self._seen = len(self.feed.changed)
-        if self._choice != self.choices.version:
+        if self._choice != self.choices.version or len(fresh) > FEW:
             self._choice = self.choices.version
-            self._send_all()
-        elif not fresh:
-            return
-        elif len(fresh) > FEW:
-            self._send_all()
-        else:
+            self.image.data = self._planes()
+        elif fresh:
             self._send(fresh)
+
+    def update_others(self) -> None:
+        """Bring the other maps, hatches, levels and the path ahead up to date."""
+        state = (len(self.feed.changed), self.feed.resets, self.choices.version, self.feed.stop is not None)
+        if state == self._others:
+            return
+        self._others = state
+        self.others.data = self._planes()
         self._draw_classes()
-        self._draw_marks()
-        self._draw_choices()
+        self._draw_path()
         self.set_levels()
 
-    def _send_all(self) -> None:
-        self.image.data = {name: [self._upright(name)] for name in self.image.data}
+    def update_marks(self) -> None:
+        """Bring beam, cursor and regions up to date."""
+        self._draw_beam()
+        self._draw_choices()
 
     def _send(self, pixels: set[int]) -> None:
         places = [self.raster.place(pixel) for pixel in pixels]
@@ -233,7 +244,7 @@ class Maps:
         if self.locked:
             return
         for name, mapper in self.mappers.items():
-            values = self.image.data[name][0]
+            values = self.others.data[name][0]
             good = values[np.isfinite(values)]
             low, high = self._levels(name, good)
             if (mapper.low, mapper.high) != (low, high):
@@ -257,28 +268,38 @@ class Maps:
             if data != self.classes[kind.label].data:
                 self.classes[kind.label].data = data
 
-    def _draw_marks(self) -> None:
+    def _draw_beam(self) -> None:
         newest = self.feed.newest
         if newest is None:
             return
-        x, y = self.feed.planes["manipulator_x"].flat[newest], self.feed.planes["manipulator_y"].flat[newest]
-        self.marks["beam"].data = {"x": [x], "y": [y]}
+        x, y = (float(self.feed.planes[f"manipulator_{axis}"].flat[newest]) for axis in "xy")
+        if self.marks["beam"].data == (beam := {"x": [x], "y": [y]}):
+            return
+        self.marks["beam"].data = beam
         axes = ((self.feed.start or {}).get("beam") or {}).get("footprint_axes")
         if axes:
             self.spot.data = {
                 "x": [x], "y": [y], "width": [axes["major"]], "height": [axes["minor"]],
                 "angle": [np.radians(axes["orientation"])],
             }  # fmt: skip
-        ahead = [] if self.feed.stop else [pixel for pixel in self.raster.visit() if self.feed.status.flat[pixel] == ""]
-        centres = [self.raster.centre(int(pixel)) for pixel in ahead]
-        self.marks["path"].data = {"x": [c[0] for c in centres], "y": [c[1] for c in centres]}
+
+    def _draw_path(self) -> None:
+        """Draw the way ahead by its corners."""
+        unmeasured = [] if self.feed.stop else [p for p in self.raster.visit() if self.feed.status.flat[p] == ""]
+        centres = np.array([self.raster.centre(int(pixel)) for pixel in unmeasured]).reshape(-1, 2)
+        if len(centres) > 2:
+            turns = np.abs(np.diff(np.diff(centres, axis=0), axis=0)).max(axis=1) > 1e-6
+            centres = centres[np.concatenate([[True], turns, [True]])]
+        self.marks["path"].data = {"x": centres[:, 0], "y": centres[:, 1]}
 
     def _draw_choices(self) -> None:
         pixel = self.choices.pixel
         wide, high = self.raster.pitch
         if pixel is not None:
             x, y = self.raster.centre(pixel)
-            self.cursor.data = {"x": [x], "y": [y], "width": [wide], "height": [high]}
+            at = {"x": [x], "y": [y], "width": [wide], "height": [high]}
+            if self.cursor.data != at:
+                self.cursor.data = at
         for name, source in self.regions.items():
             mask = self.choices.regions.get(name)
             data = self.raster.stretches(np.zeros(self.feed.shape, bool) if mask is None else mask)

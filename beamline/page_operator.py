@@ -81,8 +81,8 @@ class OperatorPanel:
         self.buttons = {
             name: Button(label=label, width=width, **look)
             for name, label, width in (
-                ("pause", "pause at the next point", 175), ("resume", "resume", 80),
-                ("stop-after-row", "stop after this row", 150), ("go-on-after-row", "do not stop", 100),
+                ("pause", "pause at the next point", 195), ("resume", "resume", 80),
+                ("stop-after-row", "stop after this row", 165), ("go-on-after-row", "do not stop", 110),
                 ("abort", "abort \N{HORIZONTAL ELLIPSIS}", 80), ("confirm", "yes, abort the run", 150),
                 ("keep", "no, keep it", 100),
             )

@@ -59,6 +59,7 @@ class Runs:
     def __init__(self, directory: Path, pinned: str = "") -> None:
         self.directory, self.pinned = Path(directory), pinned
         self.engine = EngineWatch(self.directory)
+        self.viewers = 0
         self._feeds: dict[str, RunFeed] = {}
         self._findings: dict[str, FindingsThread] = {}
         self._newest, self._looked = "", float("-inf")
@@ -90,6 +91,10 @@ class Runs:
         if feed.start is None:
             feed.advance(0.0)
         return feed
+
+    def count(self, viewers: int) -> None:
+        """Count viewers that came, or, below 0, went."""
+        self.viewers += viewers
 
     def findings(self, feed: RunFeed) -> FindingsThread:
         """Return what reckons the statistics of a run, one for all viewers."""
@@ -174,9 +179,15 @@ def show(
     )  # fmt: skip
     if feed is not None and page:
         operator = OperatorPanel(runs.directory, operator_token, theme or "light") if operator_token else None
-        Page(doc, feed, fits, runs.findings(feed), runs.engine, operator, theme or "light")
-        if operator is not None:
-            doc.on_session_destroyed(lambda context: operator.close())
+        runs.count(1)
+        Page(doc, feed, fits, runs.findings(feed), runs.engine, operator, theme or "light", lambda: runs.viewers)
+
+        def gone(context: Any) -> None:
+            runs.count(-1)
+            if operator is not None:
+                operator.close()
+
+        doc.on_session_destroyed(gone)
 
 
 def missing(runs: Runs, wanted: str, feed: RunFeed | None) -> str:

@@ -120,9 +120,9 @@ class SpectrumPanel:
         self.choices, self.feed, self.fits = choices, choices.feed, fits
         names = [str(window["name"]) for window in (self.feed.start or {})["windows"]]
         shared = Range1d(*SHOWN)
-        self.figure = new_figure(style, "EDC", 560, 210, min_border_left=76, x_range=shared, name="edc")
+        self.figure = new_figure(style, "EDC", 500, 210, min_border_left=76, x_range=shared, name="edc")
         self.residuals = new_figure(
-            style, "", 560, 66, min_border_left=76, x_range=shared, y_range=Range1d(-4.5, 4.5), name="residuals"
+            style, "", 500, 66, min_border_left=76, x_range=shared, y_range=Range1d(-4.5, 4.5), name="residuals"
         )
         self.figure.yaxis.axis_label, self.residuals.yaxis.axis_label = "counts", "res./\N{GREEK SMALL LETTER SIGMA}"
         self.residuals.xaxis.axis_label = "E \N{MINUS SIGN} E_F (meV)"

@@ -22,7 +22,7 @@ class StatisticsPanel:
 
     def __init__(self, choices: Choices, style: PageStyle) -> None:
         self.choices, self.feed = choices, choices.feed
-        self.histogram = new_figure(style, "histogram of the gap", 245, 150, name="histogram", min_border_left=64)
+        self.histogram = new_figure(style, "histogram of the gap", 218, 150, name="histogram", min_border_left=64)
         self.histogram.xaxis.axis_label, self.histogram.yaxis.axis_label = "gap (meV)", "pixels"
         self.bars = ColumnDataSource({"left": [], "right": [], "top": []})
         self.histogram.quad(
@@ -35,7 +35,7 @@ class StatisticsPanel:
                 "x", "y", source=self.region_bars[name], mode="after", line_color=style.second, line_dash=dash,
                 line_width=3, name=f"histogram {name}",
             )  # fmt: skip
-        self.scatter = new_figure(style, "gap against scattering rate", 245, 150, name="scatter", min_border_left=64)
+        self.scatter = new_figure(style, "gap against scattering rate", 218, 150, name="scatter", min_border_left=64)
         self.scatter.xaxis.axis_label = "\N{GREEK CAPITAL LETTER GAMMA}\N{SUBSCRIPT ONE} (meV)"
         self.scatter.yaxis.axis_label = "gap (meV)"
         self.points = {name: ColumnDataSource({"x": [], "y": []}) for name in ("all", "A", "B")}
