@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,24 @@ def engine():
     run_engine.loop.call_soon_threadsafe(run_engine.loop.stop)
     run_engine._th.join(5.0)
     run_engine.loop.close()
+
+
+#: What a browser that Playwright drives may be called.
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium; where there is none the test is left out, but in CI it fails."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None and os.environ.get("CI"):
+        pytest.fail("no Chromium was found, and in CI its tests are not left out; apt-get install chromium")
+    if found is None:
+        pytest.skip("no Chromium was found; apt-get install chromium, or what your system calls it")
+    from playwright.sync_api import sync_playwright
+
+    options = ["--no-sandbox", "--headless=new", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=options)
+        yield chromium
+        chromium.close()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +17,6 @@ from bokeh.palettes import Viridis256
 
 from microarpes.sim.process import free_port
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 #: What a script in the page needs of Bokeh: a model by its name, and where a place on a figure is on the screen.
 LOOK = """
 window.model = (name) => Bokeh.documents[0].get_model_by_name(name);
@@ -31,22 +28,6 @@ window.place = (name, x, y) => {
 """
 #: 15 pixels in visiting order on a grid of 4 x 4: no symmetry, so a flipped or turned map cannot pass.
 GAPS = np.array([28.0, 30, 33, 37, 41, 36, 32, 30, 29, 39, 35, 27, 31, 34, 42])
-
-
-@pytest.fixture(scope="module")
-def browser():
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None and os.environ.get("CI"):
-        pytest.fail("no Chromium was found, and in CI its tests are not left out; apt-get install chromium")
-    if found is None:
-        pytest.skip("no Chromium was found; apt-get install chromium, or what your system calls it")
-    from playwright.sync_api import sync_playwright
-
-    options = ["--no-sandbox", "--headless=new", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=options)
-        yield chromium
-        chromium.close()
 
 
 class Server:
