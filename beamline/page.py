@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 #: Milliseconds between two looks at the run.
 TICK = 50
+#: Seconds between two signs of life.
+BEAT = 2.0
 
 
 @dataclass
@@ -83,7 +85,7 @@ class Page:
         self.statistics = StatisticsPanel(self.choices, style)
         self.time_line = TimeLinePanel(feed, style)
         self.controls = ViewControls(self.choices, self.maps, self.spectrum, theme)
-        self.texts = {name: text_div(name) for name in ("head", "findings", "legend", "pixel", "numbers")}
+        self.texts = {name: text_div(name) for name in ("head", "beat", "findings", "legend", "pixel", "numbers")}
         self._add_roots(doc)
         self.tasks = [
             Task(self._read, 0.0), Task(self.maps.update, 0.1), Task(self.maps.update_marks, 0.3),
@@ -134,6 +136,8 @@ class Page:
     def _written(self, found: Findings | None) -> Iterator[tuple[str, str]]:
         """Yield the texts of the page by name."""
         yield "head", self.header.html(self.clock())
+        # By this the page knows that it is still served, and not only that a server is there.
+        yield "beat", str(int(self.clock() / BEAT))
         yield "findings", findings_html(found, self.feed.start or {})
         yield "legend", self.header.legend()
         yield "pixel", pixel_html(self.choices, self.spectrum.text)

@@ -285,8 +285,10 @@ class Maps:
 
     def _draw_path(self) -> None:
         """Draw the way ahead by its corners."""
-        unmeasured = [] if self.feed.stop else [p for p in self.raster.visit() if self.feed.status.flat[p] == ""]
-        centres = np.array([self.raster.centre(int(pixel)) for pixel in unmeasured]).reshape(-1, 2)
+        visit = self.raster.visit()
+        ahead = visit[:0] if self.feed.stop else visit[self.feed.status.ravel()[visit] == ""]
+        rows, columns = np.divmod(ahead, len(self.raster.x))
+        centres = np.column_stack([self.raster.x[columns], self.raster.y[rows]])
         if len(centres) > 2:
             turns = np.abs(np.diff(np.diff(centres, axis=0), axis=0)).max(axis=1) > 1e-6
             centres = centres[np.concatenate([[True], turns, [True]])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -80,14 +81,18 @@ class RasterView:
         row, column = int(np.argmin(np.abs(self.y - y))), int(np.argmin(np.abs(self.x - x)))
         return row * len(self.x) + column
 
-    def visit(self) -> NDArray[np.intp]:
-        """Return the pixels in the order of the visit."""
+    @cached_property
+    def _visit(self) -> NDArray[np.intp]:
         pixels = np.arange(len(self.y) * len(self.x)).reshape(len(self.y), len(self.x))
         lines = pixels if self.fast_axis == "x" else pixels.T
         lines = lines.copy()
         if self.snake:
             lines[1::2] = lines[1::2, ::-1]
         return lines.ravel()
+
+    def visit(self) -> NDArray[np.intp]:
+        """Return the pixels in the order of the visit."""
+        return self._visit
 
     def stretches(self, mask: NDArray[np.bool_]) -> dict[str, list[float]]:
         """Return centre and size, um, of rectangles that cover the true pixels of a map [ny, nx], a row at a time."""

@@ -15,6 +15,8 @@ from microarpes.beamline.page_choices import Choices
 from microarpes.beamline.page_style import PageStyle, new_figure
 
 BINS = 24
+#: More points of a scatter than this are not drawn, but every so manieth: a browser would take its time.
+MOST_POINTS = 4000
 
 
 class StatisticsPanel:
@@ -70,7 +72,8 @@ class StatisticsPanel:
         regions = {name: mask & good for name, mask in self.choices.regions.items()}
         for name, source in self.points.items():
             mask = good if name == "all" else regions.get(name, np.zeros_like(good))
-            source.data = {"x": rate[mask], "y": gap[mask]}
+            every = -(-int(mask.sum()) // MOST_POINTS) or 1
+            source.data = {"x": rate[mask][::every], "y": gap[mask][::every]}
         self._draw_bars(gap[good], {name: gap[mask] for name, mask in regions.items()})
         self.text = statistics_text({"map": good, **regions}, gap, self.feed.planes["delta_stderr"])
 

@@ -27,13 +27,22 @@ addEventListener("keydown", (event) => {
 });
 
 // A server that is gone, or another than before, or another run: say so, and begin anew when it is back.
+// A page whose connection broke while the server lives gets no more signs of life: it begins anew too.
 let lost = 0;
+let beat = { text: "", at: Date.now() };
+
+function silent() {
+  const text = window.Bokeh?.documents[0]?.get_model_by_name("text_beat")?.text;
+  if (text !== beat.text || document.hidden) beat = { text, at: Date.now() };
+  return page.dataset.run !== "" && Date.now() - beat.at > 20000;
+}
+
 async function look() {
   try {
     const answer = await fetch("/alive", { cache: "no-store", signal: AbortSignal.timeout(4000) });
     const state = await answer.json();
     const moved = !page.dataset.pinned && state.run !== page.dataset.run;
-    if (state.epoch !== page.dataset.epoch || moved || lost > 2) location.reload();
+    if (state.epoch !== page.dataset.epoch || moved || lost > 2 || silent()) location.reload();
     lost = 0;
   } catch {
     lost += 1;
