@@ -29,6 +29,8 @@ class Choices:
         The pixel shown while `follow` is off.
     regions : dict of str to ndarray of bool, shape (ny, nx)
         Regions of interest ``A`` and ``B``.
+    chosen_by_gap : set of str
+        Regions whose pixels were chosen by their gap, so that their mean is no finding.
     region_drawn : str
         The region that is drawn next, on the map, the scatter or the histogram.
     max_error, max_goodness : float
@@ -41,6 +43,7 @@ class Choices:
     follow: bool = True
     chosen: int = 0
     regions: dict[str, Mask] = field(default_factory=dict)
+    chosen_by_gap: set[str] = field(default_factory=set)
     region_drawn: str = "A"
     max_error: float = np.inf
     max_goodness: float = np.inf
@@ -72,8 +75,11 @@ class Choices:
         self.follow = True
         self._tell()
 
-    def set_region(self, name: str, mask: Mask | None) -> None:
-        """Keep a region of interest, or forget it."""
+    def set_region(self, name: str, mask: Mask | None, *, by_gap: bool = False) -> None:
+        """Keep a region of interest, or forget it; `by_gap` where its pixels were chosen by their gap."""
+        self.chosen_by_gap.discard(name)
+        if by_gap:
+            self.chosen_by_gap.add(name)
         if mask is None or not mask.any():
             self.regions.pop(name, None)
         else:

@@ -12,12 +12,13 @@ from microarpes.beamline.page_region_sums import RegionSum, RegionSums
 from microarpes.beamline.page_style import PageStyle, new_figure
 
 #: What is shown of the axis, meV about E_F.
-SHOWN = (-120.0, 40.0)
+SHOWN = (-110.0, 40.0)
+#: Points lie at least so far apart, meV: the mean of the channels between is drawn, so that markers can be told apart.
+APART = 4.0
 #: Of A and B, for each window in turn: filled and drawn through, or empty and dashed, so that no colour is needed.
 MARKERS = {"A": ("circle", "square"), "B": ("triangle", "inverted_triangle")}
 DASHES = {"A": "solid", "B": "dashed"}
-FIELDS = ("energy", "counts", "model")
-EMPTY: dict[str, list[float]] = {name: [] for name in FIELDS}
+EMPTY: dict[str, list[float]] = {"energy": [], "counts": []}
 
 
 class RegionsPanel:
@@ -49,17 +50,23 @@ class RegionsPanel:
         legend.padding, legend.spacing, legend.glyph_width = 0, 0, 16
         self._shown: tuple[Any, ...] = ()
 
-    def _drawn(self, name: str, number: int, style: PageStyle) -> ColumnDataSource:
-        source, colour = ColumnDataSource(EMPTY), (style.accent, style.second)[number % 2]
-        self.figure.scatter(
-            "energy", "counts", source=source, marker=MARKERS[name][number % 2], size=5, line_color=colour, alpha=0.7,
-            fill_color=colour if name == "A" else None, legend_label=f"{name} {self.windows[number]}",
-        )  # fmt: skip
+    def _drawn(self, name: str, number: int, style: PageStyle) -> tuple[ColumnDataSource, ColumnDataSource]:
+        """Add one window of one region, and return the sources of its points and of its fit."""
+        points, line, colour = (
+            ColumnDataSource(EMPTY),
+            ColumnDataSource(EMPTY),
+            (style.accent, style.second)[number % 2],
+        )
+        label = f"{name} {self.windows[number]}"
         self.figure.line(
-            "energy", "model", source=source, line_color=colour, line_width=2, line_dash=DASHES[name],
-            name=f"fit {name} {self.windows[number]}",
+            "energy", "counts", source=line, line_color=colour, line_width=2, line_dash=DASHES[name],
+            legend_label=label, name=f"fit {label}",
         )  # fmt: skip
-        return source
+        self.figure.scatter(
+            "energy", "counts", source=points, marker=MARKERS[name][number % 2], size=6, line_color=colour,
+            fill_color=colour if name == "A" else style.panel, legend_label=label, name=f"EDC {label}",
+        )  # fmt: skip
+        return points, line
 
     def update(self, compiled: bool) -> None:
         """Have the sums reckoned, and show those that are there; `compiled`: the fit is ready."""
@@ -70,8 +77,10 @@ class RegionsPanel:
             return
         self._shown = state
         for name, sources in self.sources.items():
-            for number, source in enumerate(sources):
-                source.data = drawn(shown[name], number) if name in shown else EMPTY
+            for number, (points, line) in enumerate(sources):
+                points.data, line.data = drawn(shown[name], number) if name in shown else (EMPTY, EMPTY)
+        for item in self.figure.legend[0].items:
+            item.visible = item.label.value[0] in shown
         if self.figure.visible != bool(shown):
             self.figure.visible = bool(shown)
 
@@ -97,10 +106,12 @@ class RegionsPanel:
         return "".join(f"<p>{html.escape(line)}</p>" for line in lines)
 
 
-def drawn(found: RegionSum, number: int) -> dict[str, Any]:
-    """Return what is drawn of one window of a region."""
+def drawn(found: RegionSum, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the points and the fit that are drawn of one window of a region, counts against energy (meV)."""
     energy = found.energy[number]
     shown = (energy >= SHOWN[0]) & (energy <= SHOWN[1])
-    return {
-        "energy": energy[shown], "counts": found.mean[number][shown], "model": found.mean_model[number][shown],
-    }  # fmt: skip
+    energy, counts, model = energy[shown], found.mean[number][shown], found.mean_model[number][shown]
+    together = max(1, round(APART / abs(float(energy[1] - energy[0])))) if len(energy) > 1 else 1
+    whole = len(energy) // together * together
+    points = [values[:whole].reshape(-1, together).mean(axis=1) for values in (energy, counts)]
+    return {"energy": points[0], "counts": points[1]}, {"energy": energy, "counts": model}

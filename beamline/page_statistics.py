@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,7 @@ class StatisticsPanel:
             return
         rate, gap = self.feed.planes["gamma1"], self.feed.planes["delta"]
         inside = (rate >= geometry["x0"]) & (rate <= geometry["x1"]) & (gap >= geometry["y0"]) & (gap <= geometry["y1"])
-        self.choices.set_region(self.choices.region_drawn, inside & self.choices.good())
+        self.choices.set_region(self.choices.region_drawn, inside & self.choices.good(), by_gap=True)
 
     def _bars_selected(self, event: Any) -> None:
         """Make a region of interest of the pixels within the bars that a box on the histogram touches."""
@@ -82,7 +82,7 @@ class StatisticsPanel:
         inside = (gap >= left[touched].min()) & (gap < right[touched].max())
         if touched[-1]:  # the last bar holds its border, as numpy counts
             inside |= gap == right[-1]
-        self.choices.set_region(self.choices.region_drawn, inside & self.choices.good())
+        self.choices.set_region(self.choices.region_drawn, inside & self.choices.good(), by_gap=True)
 
     def update(self) -> None:
         """Count again what has changed."""
@@ -99,7 +99,7 @@ class StatisticsPanel:
         self._draw_bars(gap[good], {name: gap[mask] for name, mask in regions.items()})
         error = self.feed.planes["delta_stderr"]
         sums = {name: found.gap for name, found in self.sums.latest.items()}
-        lines = [mask_line(self.choices), comparison_line(regions, gap, error)]
+        lines = [mask_line(self.choices), comparison_line(regions, gap, error, self.choices.chosen_by_gap)]
         self.text = statistics_text({"map": good, **regions}, gap, error, sums) + "".join(
             f"<p>{html.escape(line)}</p>" for line in lines if line
         )
@@ -139,11 +139,15 @@ def statistics_text(
 
 
 def comparison_line(
-    regions: Mapping[str, NDArray[np.bool_]], gap: NDArray[np.float64], error: NDArray[np.float64]
+    regions: Mapping[str, NDArray[np.bool_]],
+    gap: NDArray[np.float64],
+    error: NDArray[np.float64],
+    chosen_by_gap: Collection[str] = (),
 ) -> str:
     """Return by how much the mean gaps of A and B differ, in errors that hold the spread within each; or why not.
 
     The means are those of `intrinsic_spread`: of the population that a region samples, its pixels taken as independent.
+    Regions that were chosen by their gap differ because they were chosen so: they get no significance.
     """
     if set(regions) != {"A", "B"}:
         return ""
@@ -154,10 +158,10 @@ def comparison_line(
     difference, stderr = a.mean - b.mean, float(np.hypot(a.mean_stderr, b.mean_stderr))
     if not np.isfinite(stderr):
         return "A and B are compared from two pixels each"
-    return (
-        f"A \N{MINUS SIGN} B: {difference:.2f} \N{PLUS-MINUS SIGN} {stderr:.2f} meV, "
-        f"{abs(difference) / stderr:.1f} \N{GREEK SMALL LETTER SIGMA} (intrinsic spread in the error)"
-    )
+    line = f"A \N{MINUS SIGN} B: {difference:.2f} \N{PLUS-MINUS SIGN} {stderr:.2f} meV"
+    if chosen_by_gap:
+        return f"{line}; no significance, for {' and '.join(sorted(chosen_by_gap))} was chosen by the gap itself"
+    return f"{line}, {abs(difference) / stderr:.1f} \N{GREEK SMALL LETTER SIGMA} (intrinsic spread in the error)"
 
 
 def mask_line(choices: Choices) -> str:

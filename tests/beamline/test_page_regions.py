@@ -16,7 +16,7 @@ from microarpes.beamline.page_choices import Choices
 from microarpes.beamline.page_mask import MaskKeeper
 from microarpes.beamline.page_operator import OperatorPanel
 from microarpes.beamline.page_region_sums import RegionSums
-from microarpes.beamline.page_regions import RegionsPanel, drawn
+from microarpes.beamline.page_regions import SHOWN, RegionsPanel, drawn
 from microarpes.beamline.page_run import RunFeed
 from microarpes.beamline.page_statistics import StatisticsPanel, comparison_line
 from microarpes.beamline.page_style import STYLES
@@ -171,7 +171,7 @@ def test_while_the_fit_is_compiled_the_edcs_are_shown_without_it(choices):
     sums = RegionSums(choices)
     again(sums, compiled=False)
     assert sums.latest["A"].fit is None
-    assert np.isnan(drawn(sums.latest["A"], 0)["model"]).all()
+    assert np.isnan(drawn(sums.latest["A"], 0)[1]["counts"]).all()
     assert again(sums, compiled=True)
     assert sums.latest["A"].fit.status == "ok"
 
@@ -186,13 +186,19 @@ def test_the_panel_asks_for_a_region_while_there_is_none_and_shows_both_then(cho
     again(sums)
     panel.update(True)
     assert panel.figure.visible
-    a, b = (panel.sources[name][0].data for name in "AB")
+    a, b = (panel.sources[name][0][1].data for name in "AB")
     # The leading edge of the smaller gap lies nearer to E_F: at the same depth there is more of it at -20 meV.
     near = np.argmin(np.abs(np.asarray(a["energy"]) + 20.0))
-    assert a["model"][near] / np.nanmax(a["model"]) > b["model"][near] / np.nanmax(b["model"])
+    assert a["counts"][near] / a["counts"].max() > b["counts"][near] / b["counts"].max()
+    # Points are means of neighbouring channels: nothing of the counts within what is shown is lost but a rest.
+    points = panel.sources["A"][0][0].data["counts"]
+    energy = sums.latest["A"].energy[0]
+    channels = sums.latest["A"].mean[0][(energy >= SHOWN[0]) & (energy <= SHOWN[1])]
+    assert 4 * points.sum() == pytest.approx(channels[: 4 * len(points)].sum())
+    assert len(channels) - 4 * len(points) < 4
     choices.set_region("B", None)
     panel.update(True)
-    assert len(panel.sources["B"][0].data["energy"]) == 0
+    assert len(panel.sources["B"][0][0].data["energy"]) == 0
 
 
 def test_the_means_of_two_regions_differ_by_what_spread_and_error_allow(choices):
@@ -205,6 +211,10 @@ def test_the_means_of_two_regions_differ_by_what_spread_and_error_allow(choices)
     a, b = intrinsic_spread(gap[left], error[left]), intrinsic_spread(gap[~left], error[~left])
     stderr = math.hypot(a.mean_stderr, b.mean_stderr)
     assert f"{a.mean - b.mean:.2f} \N{PLUS-MINUS SIGN} {stderr:.2f} meV, {abs(a.mean - b.mean) / stderr:.1f} " in line
+    # Who chooses the pixels by their gap makes the difference himself.
+    chosen = comparison_line({"A": left, "B": ~left}, gap, error, {"B"})
+    assert "\N{GREEK SMALL LETTER SIGMA}" not in chosen
+    assert "B was chosen by the gap itself" in chosen
     # 3 meV of spread over 100 pixels each: 0.43 meV on the difference, where the errors alone would say 0.07.
     assert stderr == pytest.approx(3.0 * math.sqrt(2.0 / 100), rel=0.15)
 
@@ -234,6 +244,9 @@ def test_bars_selected_in_the_histogram_become_the_region_that_is_drawn(choices)
     expected = choices.good() & (gap >= edges[20])
     assert expected.any()
     assert np.array_equal(choices.regions["B"], expected)
+    assert choices.chosen_by_gap == {"B"}
+    choices.set_region("B", region(0, 1))  # drawn on the map, which asks for no gap
+    assert choices.chosen_by_gap == set()
     assert int(expected.sum()) == int(np.sum(panel.bars.data["top"][20:]))
 
 
