@@ -11,13 +11,17 @@ from typing import Any
 from bokeh.document import Document as BokehDocument
 from bokeh.models import Div
 
+from microarpes.beamline.kept_mask import starting_mask
 from microarpes.beamline.page_choices import Choices
 from microarpes.beamline.page_controls import ViewControls
 from microarpes.beamline.page_findings import Findings, FindingsThread
 from microarpes.beamline.page_frame import FramePanel
 from microarpes.beamline.page_header import Header, findings_html, pixel_html
 from microarpes.beamline.page_maps import Maps
+from microarpes.beamline.page_mask import MaskKeeper
 from microarpes.beamline.page_operator import EngineWatch, OperatorPanel
+from microarpes.beamline.page_region_sums import RegionSums
+from microarpes.beamline.page_regions import RegionsPanel
 from microarpes.beamline.page_run import RunFeed
 from microarpes.beamline.page_spectrum import SpectrumFits, SpectrumPanel
 from microarpes.beamline.page_statistics import StatisticsPanel
@@ -75,23 +79,27 @@ class Page:
         viewers: Callable[[], int] = lambda: 1,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        style, self._viewers = STYLES[theme], viewers
+        style, self.theme, self._viewers = STYLES[theme], theme, viewers
         self.feed, self.fits, self.findings, self.clock = feed, fits, findings, clock
         self.choices = Choices(feed)
+        self.choices.begin_with(starting_mask(feed.folder))
         self.header, self.operator = Header(self.choices, engine.state_of), operator
         self.maps = Maps(self.choices, style)
         self.spectrum = SpectrumPanel(self.choices, style, fits)
         self.frame = FramePanel(self.choices, style)
-        self.statistics = StatisticsPanel(self.choices, style)
+        self.sums = RegionSums(self.choices)
+        self.regions = RegionsPanel(self.choices, style, self.sums)
+        self.statistics = StatisticsPanel(self.choices, style, self.sums)
         self.time_line = TimeLinePanel(feed, style)
         self.controls = ViewControls(self.choices, self.maps, self.spectrum, theme)
-        self.texts = {name: text_div(name) for name in ("head", "beat", "findings", "legend", "pixel", "numbers")}
+        names = ("head", "beat", "findings", "legend", "pixel", "numbers", "regions")
+        self.texts = {name: text_div(name) for name in names}
         self._add_roots(doc)
         self.tasks = [
             Task(self._read, 0.0), Task(self.maps.update, 0.1), Task(self.maps.update_marks, 0.3),
             Task(self.spectrum.update, 0.4), Task(self._write, 0.5), Task(self.maps.update_others, 1.0),
             Task(self.frame.update, 1.0), Task(self.statistics.update, 1.5), Task(self.time_line.update, 2.0),
-            Task(self._reckon, 3.0),
+            Task(self._compare, 1.0), Task(self._reckon, 3.0),
         ]  # fmt: skip
         for task in self.tasks:
             task.call()
@@ -101,12 +109,13 @@ class Page:
         roots: dict[str, Any] = {f"map_{name}": plot for name, plot in self.maps.figures.items()}
         roots |= {"edc": self.spectrum.figure, "residuals": self.spectrum.residuals, "frame": self.frame.figure}
         roots |= {"histogram": self.statistics.histogram, "scatter": self.statistics.scatter}
+        roots["regions"] = self.regions.figure
         roots |= {f"time_{number}": plot for number, plot in enumerate(self.time_line.figures)}
         roots |= {f"text_{name}": div for name, div in self.texts.items()}
         roots |= self.controls.roots
         if self.operator is not None:
             self.texts["operator"] = roots["text_operator"] = text_div("operator")
-            roots |= self.operator.roots
+            roots |= self.operator.roots | MaskKeeper(self.choices, self.operator, self.theme).roots
         for name, model in roots.items():
             model.name = name
             doc.add_root(model)
@@ -127,6 +136,9 @@ class Page:
     def _reckon(self) -> None:
         self.findings.refresh(self.fits.ready.is_set())
 
+    def _compare(self) -> None:
+        self.regions.update(self.fits.ready.is_set())
+
     def _write(self) -> None:
         self.controls.update()
         for name, text in self._written(self.findings.latest):
@@ -142,6 +154,7 @@ class Page:
         yield "legend", self.header.legend()
         yield "pixel", pixel_html(self.choices, self.spectrum.text)
         yield "numbers", self.statistics.text + (f"<p>{found.correlation_line()}</p>" if found else "")
+        yield "regions", self.regions.html()
         if self.operator is not None:
             yield "operator", self.operator.html()
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from microarpes.beamline.kept_mask import KeptMask
 from microarpes.beamline.page_run import RunFeed
 
 Mask = NDArray[np.bool_]
@@ -28,16 +29,25 @@ class Choices:
         The pixel shown while `follow` is off.
     regions : dict of str to ndarray of bool, shape (ny, nx)
         Regions of interest ``A`` and ``B``.
+    chosen_by_gap : set of str
+        Regions whose pixels were chosen by their gap, so that their mean is no finding.
+    region_drawn : str
+        The region that is drawn next, on the map, the scatter or the histogram.
     max_error, max_goodness : float
         Pixels with a larger error (meV) or deviance per degree of freedom are masked, never deleted.
+    kept : KeptMask or None
+        What is kept with the run, and was begun with.
     """
 
     feed: RunFeed
     follow: bool = True
     chosen: int = 0
     regions: dict[str, Mask] = field(default_factory=dict)
+    chosen_by_gap: set[str] = field(default_factory=set)
+    region_drawn: str = "A"
     max_error: float = np.inf
     max_goodness: float = np.inf
+    kept: KeptMask | None = None
     version: int = 0
     _watchers: list[Callable[[], None]] = field(default_factory=list)
 
@@ -65,13 +75,22 @@ class Choices:
         self.follow = True
         self._tell()
 
-    def set_region(self, name: str, mask: Mask | None) -> None:
-        """Keep a region of interest, or forget it."""
+    def set_region(self, name: str, mask: Mask | None, *, by_gap: bool = False) -> None:
+        """Keep a region of interest, or forget it; `by_gap` where its pixels were chosen by their gap."""
+        self.chosen_by_gap.discard(name)
+        if by_gap:
+            self.chosen_by_gap.add(name)
         if mask is None or not mask.any():
             self.regions.pop(name, None)
         else:
             self.regions[name] = mask
         self._tell()
+
+    def begin_with(self, kept: KeptMask | None) -> None:
+        """Begin with the thresholds that were kept with the run, if any were."""
+        self.kept = kept
+        if kept is not None:
+            self.set_thresholds(kept.max_error, kept.max_goodness)
 
     def set_thresholds(self, max_error: float, max_goodness: float) -> None:
         """Mask pixels beyond these."""
@@ -88,6 +107,11 @@ class Choices:
             with np.errstate(invalid="ignore", divide="ignore"):
                 good = good & (planes["deviance"] / planes["dof"] <= self.max_goodness)
         return good
+
+    def masked(self) -> Mask:
+        """Return the pixels with a gap that the thresholds hide, shape (ny, nx)."""
+        masked: Mask = (self.feed.status == "ok") & ~self.good()
+        return masked
 
     def watch(self, watcher: Callable[[], None]) -> None:
         """Call `watcher` when a choice has changed."""

@@ -33,6 +33,8 @@ class ViewControls:
         self.max_goodness = NumericInput(title="mask deviance/dof above", mode="float", width=165, **look)
         self.plan = TextAreaInput(title="region to plan", value="", rows=2, width=330, **look)
         self.python = TextAreaInput(title="this pixel in Python", value="", rows=5, width=520, **look)
+        for widget, limit in ((self.max_error, choices.max_error), (self.max_goodness, choices.max_goodness)):
+            widget.value = limit if np.isfinite(limit) else None
         self._connect()
 
     @property
@@ -97,7 +99,7 @@ class ViewControls:
             mapper.palette = PALETTES[value]
 
     def _set_region(self, attr: str, old: str, value: str) -> None:
-        self.maps.region_drawn = value
+        self.choices.region_drawn = value
 
     def _clear(self) -> None:
         for name in ("A", "B"):

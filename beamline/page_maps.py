@@ -61,7 +61,6 @@ class Maps:
         self.choices, self.feed, self.style = choices, choices.feed, style
         start = self.feed.start or {}
         self.raster = RasterView.of(start["grid"])
-        self.region_drawn = "A"
         self.levels, self.locked, self.forced = "robust", False, False
         self.manual: tuple[float, float] | None = None
         self._seen, self._resets, self._choice = 0, self.feed.resets, -1
@@ -186,7 +185,7 @@ class Maps:
 
     def _selected(self, event: Any) -> None:
         if event.final:
-            self.choices.set_region(self.region_drawn, self.inside(event.geometry))
+            self.choices.set_region(self.choices.region_drawn, self.inside(event.geometry))
 
     def inside(self, geometry: dict[str, Any]) -> NDArray[np.bool_] | None:
         """Return the pixels whose centres lie within a drawn box or lasso, shape (ny, nx)."""

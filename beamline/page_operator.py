@@ -106,6 +106,27 @@ class OperatorPanel:
         self._said = "the buttons are open" if self._unlocked else "that is not the operator's token"
         self.token.value = ""
 
+    @property
+    def unlocked(self) -> bool:
+        """Whether the viewer has given the operator's token."""
+        return self._unlocked
+
+    def carry_out(self, what: str, call: Callable[[], str]) -> None:
+        """Change something from another thread, so that the page goes on; refused without the operator's token.
+
+        Parameters
+        ----------
+        what : str
+            What is asked for, in a word.
+        call : callable
+            Does it, and returns what is to be told of it.
+        """
+        if not self._unlocked:
+            self._said = f"{what} was not sent: it needs the operator's token"
+            return
+        self._said = f"{what} was sent at {time.strftime('%H:%M:%S')}"
+        self._waiting = self._threads.submit(call)
+
     def _confirming(self, asked: bool) -> None:
         for name in ("confirm", "keep"):
             self.buttons[name].visible = asked
@@ -116,12 +137,7 @@ class OperatorPanel:
         self._request("abort", reason="aborted on the page")
 
     def _request(self, do: str, **more: Any) -> None:
-        """Send a request from another thread: the page goes on while the engine needs its time."""
-        if not self._unlocked:
-            self._said = f"{do} was not sent: it needs the operator's token"
-            return
-        self._said = f"{do} was sent at {time.strftime('%H:%M:%S')}"
-        self._waiting = self._threads.submit(self._send, do, more)
+        self.carry_out(do, lambda: self._send(do, more))
 
     def _send(self, do: str, more: Mapping[str, Any]) -> str:
         try:

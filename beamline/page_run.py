@@ -186,10 +186,10 @@ class RunFeed:
 
     def event(self, pixel: int) -> Document | None:
         """Return the raw event that counts for a pixel, read again from the journal; None where there is none."""
-        if pixel not in self._events:
+        found = self._events.get(pixel)  # one look: threads beside the page ask as well
+        if found is None:
             return None
-        offset, _ = self._events[pixel]
-        for _, _, name, doc in read_records(self._raw.path, offset):
+        for _, _, name, doc in read_records(self._raw.path, found[0]):
             return doc if name == "event" else None
         return None
 

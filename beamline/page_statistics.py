@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,10 @@ from bokeh.events import SelectionGeometry
 from bokeh.models import BoxSelectTool, ColumnDataSource
 from numpy.typing import NDArray
 
+from microarpes.analysis import intrinsic_spread
+from microarpes.beamline.kept_mask import limits_text
 from microarpes.beamline.page_choices import Choices
+from microarpes.beamline.page_region_sums import RegionSums
 from microarpes.beamline.page_style import PageStyle, new_figure
 
 BINS = 24
@@ -22,15 +25,19 @@ MOST_POINTS = 4000
 class StatisticsPanel:
     """Histogram and scatter of the pixels that the thresholds let through, and of the regions of interest."""
 
-    def __init__(self, choices: Choices, style: PageStyle) -> None:
-        self.choices, self.feed = choices, choices.feed
+    def __init__(self, choices: Choices, style: PageStyle, sums: RegionSums) -> None:
+        self.choices, self.feed, self.sums = choices, choices.feed, sums
         self.histogram = new_figure(style, "histogram of the gap", 218, 150, name="histogram", min_border_left=64)
         self.histogram.xaxis.axis_label, self.histogram.yaxis.axis_label = "gap (meV)", "pixels"
         self.bars = ColumnDataSource({"left": [], "right": [], "top": []})
-        self.histogram.quad(
+        bars = self.histogram.quad(
             left="left", right="right", top="top", bottom=0, source=self.bars, fill_color=style.accent,
             line_color=style.panel, fill_alpha=0.8,
         )  # fmt: skip
+        # What is selected becomes a region and is drawn as one; that Bokeh fades the others as well would be too much.
+        bars.nonselection_glyph = None
+        self.histogram.add_tools(BoxSelectTool(persistent=False, dimensions="width", renderers=[bars]))
+        self.histogram.on_event(SelectionGeometry, self._bars_selected)
         self.region_bars = {name: ColumnDataSource({"x": [], "y": []}) for name in ("A", "B")}
         for name, dash in (("A", "solid"), ("B", "dashed")):
             self.histogram.step(
@@ -46,7 +53,10 @@ class StatisticsPanel:
             ("A", "circle", style.second),
             ("B", "triangle", style.second),
         ):
-            self.scatter.scatter("x", "y", source=self.points[name], marker=marker, size=5, color=colour, alpha=0.6)
+            points = self.scatter.scatter(
+                "x", "y", source=self.points[name], marker=marker, size=5, color=colour, alpha=0.6
+            )
+            points.nonselection_glyph = None
         self.scatter.add_tools(BoxSelectTool(persistent=False))
         self.scatter.on_event(SelectionGeometry, self._selected)
         self.text = ""
@@ -59,11 +69,26 @@ class StatisticsPanel:
             return
         rate, gap = self.feed.planes["gamma1"], self.feed.planes["delta"]
         inside = (rate >= geometry["x0"]) & (rate <= geometry["x1"]) & (gap >= geometry["y0"]) & (gap <= geometry["y1"])
-        self.choices.set_region("A", inside & self.choices.good())
+        self.choices.set_region(self.choices.region_drawn, inside & self.choices.good(), by_gap=True)
+
+    def _bars_selected(self, event: Any) -> None:
+        """Make a region of interest of the pixels within the bars that a box on the histogram touches."""
+        geometry = event.geometry
+        if not event.final or geometry["type"] != "rect":
+            return
+        left, right = (np.asarray(self.bars.data[side]) for side in ("left", "right"))
+        touched = (right > geometry["x0"]) & (left < geometry["x1"])
+        if not touched.any():
+            return
+        gap = self.feed.planes["delta"]
+        inside = (gap >= left[touched].min()) & (gap < right[touched].max())
+        if touched[-1]:  # the last bar holds its border, as numpy counts
+            inside |= gap == right[-1]
+        self.choices.set_region(self.choices.region_drawn, inside & self.choices.good(), by_gap=True)
 
     def update(self) -> None:
         """Count again what has changed."""
-        state = (len(self.feed.changed), self.choices.version)
+        state = (len(self.feed.changed), self.choices.version, self.sums.version, self.choices.kept)
         if state == self._state or not self.feed.planes:
             return
         self._state = state
@@ -75,7 +100,12 @@ class StatisticsPanel:
             every = -(-int(mask.sum()) // MOST_POINTS) or 1
             source.data = {"x": rate[mask][::every], "y": gap[mask][::every]}
         self._draw_bars(gap[good], {name: gap[mask] for name, mask in regions.items()})
-        self.text = statistics_text({"map": good, **regions}, gap, self.feed.planes["delta_stderr"])
+        error = self.feed.planes["delta_stderr"]
+        sums = {name: found.gap for name, found in self.sums.latest.items()}
+        lines = [mask_line(self.choices), comparison_line(regions, gap, error, self.choices.chosen_by_gap)]
+        self.text = statistics_text({"map": good, **regions}, gap, error, sums) + "".join(
+            f"<p>{html.escape(line)}</p>" for line in lines if line
+        )
 
     def _draw_bars(self, gap: NDArray[np.float64], regions: dict[str, NDArray[np.float64]]) -> None:
         edges = np.histogram_bin_edges(gap, BINS) if gap.size else np.array([0.0, 1.0])
@@ -89,16 +119,63 @@ class StatisticsPanel:
             source.data = {"x": edges, "y": np.append(top, 0)}
 
 
-def statistics_text(masks: dict[str, NDArray[np.bool_]], gap: NDArray[np.float64], error: NDArray[np.float64]) -> str:
-    """Return a table, as HTML, of number, mean and spread of the gap in the map and in the regions of interest."""
-    rows = [("pixels of", "N", "mean", "std", "error")]
+def statistics_text(
+    masks: Mapping[str, NDArray[np.bool_]],
+    gap: NDArray[np.float64],
+    error: NDArray[np.float64],
+    sums: Mapping[str, str],
+) -> str:
+    """Return a table, as HTML: number, mean and spread of the gap in map and regions, median error, gap of the sums."""
+    rows: list[tuple[str, ...]] = [("pixels of", "N", "mean", "std", "error")]
+    with_sums = len(masks) > 1
+    if with_sums:
+        rows[0] += ("of the summed EDC",)
     for name, mask in masks.items():
         values = gap[mask]
         mean = f"{values.mean():.2f}" if values.size else "-"
         spread = f"{values.std(ddof=1):.2f}" if values.size > 1 else "-"
         median = f"{np.median(error[mask]):.2f}" if values.size else "-"
         rows.append((name, str(values.size), mean, spread, median))
+        if with_sums:
+            rows[-1] += (sums.get(name, ""),)
     return html_table("gap, meV", rows)
+
+
+def comparison_line(
+    regions: Mapping[str, NDArray[np.bool_]],
+    gap: NDArray[np.float64],
+    error: NDArray[np.float64],
+    chosen_by_gap: Collection[str] = (),
+) -> str:
+    """Return by how much the mean gaps of A and B differ, in errors that hold the spread within each; or why not.
+
+    The means are those of `intrinsic_spread`: of the population that a region samples, its pixels taken as independent.
+    Regions that were chosen by their gap differ because they were chosen so: they get no significance.
+    """
+    if set(regions) != {"A", "B"}:
+        return ""
+    shared = int((regions["A"] & regions["B"]).sum())
+    if shared:
+        return f"A and B share {shared} pixels: their means are not independent and are not compared"
+    a, b = (intrinsic_spread(gap[regions[name]], error[regions[name]]) for name in "AB")
+    difference, stderr = a.mean - b.mean, float(np.hypot(a.mean_stderr, b.mean_stderr))
+    if not np.isfinite(stderr):
+        return "A and B are compared from two pixels each"
+    line = f"A \N{MINUS SIGN} B: {difference:.2f} \N{PLUS-MINUS SIGN} {stderr:.2f} meV"
+    if chosen_by_gap:
+        return f"{line}; no significance, for {' and '.join(sorted(chosen_by_gap))} was chosen by the gap itself"
+    return f"{line}, {abs(difference) / stderr:.1f} \N{GREEK SMALL LETTER SIGMA} (intrinsic spread in the error)"
+
+
+def mask_line(choices: Choices) -> str:
+    """Return how many pixels the thresholds hide, and who kept them with the run; empty where none is set."""
+    limits = limits_text(choices.max_error, choices.max_goodness)
+    if not limits:
+        return ""
+    kept = choices.kept
+    same = kept is not None and (kept.max_error, kept.max_goodness) == (choices.max_error, choices.max_goodness)
+    by = f"; kept with the run by {kept.kept_by}, {kept.kept_on}" if kept is not None and same else ""
+    return f"masked: {int(choices.masked().sum())} pixels with a gap, {limits}{by}"
 
 
 def html_table(caption: str, rows: Sequence[Sequence[str]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from microarpes.beamline.kept_mask import KeptMaskError, read_mask
 from microarpes.beamline.pixel_classes import class_of
 from microarpes.beamline.report_material import (
     NOTHING,
@@ -85,7 +86,21 @@ def _sentences(material: Material) -> list[str]:
             f"{material.derived.get('engine')}. A gap at k_F may have more than one cause; the fit does not tell them "
             "apart."
         )
-    return said
+    return said + _mask_sentences(material)
+
+
+def _mask_sentences(material: Material) -> list[str]:
+    """Mention a mask that is kept with the run; no number of the report goes by it."""
+    try:
+        mask = read_mask(material.run.folder)
+    except KeptMaskError as error:
+        return [str(error)]
+    if mask is None:
+        return []
+    return [
+        f"Mask kept: {count(len(mask.pixels), 'pixel')}, {mask.limits}, by {mask.kept_by} on {mask.kept_on}; the "
+        "figures and maps of this report hold all pixels."
+    ]
 
 
 def _verdict_table(material: Material) -> Table:

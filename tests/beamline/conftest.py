@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 from bluesky import plan_stubs as bps
+from page_viewing import stored, view  # noqa: F401 - fixtures
 from scipy.special import expit
 
 from microarpes.analysis import LiveGapMap
