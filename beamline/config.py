@@ -174,7 +174,9 @@ class SampleSection(_Section):
     base_pressure: Positive | None = None
 
 
-def _distinct(windows: tuple[AngleWindow, ...]) -> tuple[AngleWindow, ...]:
+def _some_and_distinct(windows: tuple[AngleWindow, ...]) -> tuple[AngleWindow, ...]:
+    if not windows:
+        raise ValueError("there is none; give one to 64 of them")
     names = [window.name for window in windows]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -182,7 +184,7 @@ def _distinct(windows: tuple[AngleWindow, ...]) -> tuple[AngleWindow, ...]:
     return windows
 
 
-Windows = Annotated[tuple[AngleWindow, ...], Field(min_length=1, max_length=64), AfterValidator(_distinct)]
+Windows = Annotated[tuple[AngleWindow, ...], Field(max_length=64), AfterValidator(_some_and_distinct)]
 
 
 class Config(_Section):

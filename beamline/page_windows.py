@@ -33,6 +33,8 @@ from microarpes.beamline.page_style import PageStyle
 from microarpes.beamline.window_file import SaveRefused, save_windows, windows_toml
 from microarpes.devices.region import AngleWindow
 
+#: Part of the frame's width below which an edge was not dragged: far less than a pixel of a screen.
+ROUNDING = 1e-6
 #: What is drawn of a preview.
 DRAWN = ("energy", "counts", "model")
 NOTHING = {name: np.empty(0) for name in DRAWN}
@@ -93,8 +95,9 @@ class WindowsPanel:
         box = BoxAnnotation(
             left=window["angle_low"], right=window["angle_high"], left_limit=self._limits[0],
             right_limit=self._limits[1], editable=True, movable="x", resizable="x", visible=False,
-            fill_color=style.accent, fill_alpha=0.1, hover_fill_color=style.accent, hover_fill_alpha=0.2,
-            line_color=style.accent, line_width=3, line_dash="dashed", name=f"tried window {window['name']}",
+            fill_color=style.accent, fill_alpha=0.08, hover_fill_color=style.accent, hover_fill_alpha=0.25,
+            line_color=style.accent, line_alpha=1.0, hover_line_color=style.ink, hover_line_alpha=1.0, line_width=2,
+            line_dash=[6, 4], hover_line_dash=[6, 4], hover_line_width=3, name=f"tried window {window['name']}",
         )  # fmt: skip
         for edge in ("left", "right"):
             box.on_change(edge, partial(self._dragged, i))
@@ -122,7 +125,7 @@ class WindowsPanel:
         self.save.on_click(self._save)
         self.said = Div(text="", name="try_said", **self._look)
         self.toml = TextAreaInput(
-            title="for map --windows FILE", rows=7, width=520, name="try_toml", max_length=None, **self._look
+            title="for map --windows FILE", rows=7, width=480, name="try_toml", max_length=None, **self._look
         )
         pairs = [self.inputs[i : i + 2] for i in range(0, len(self.inputs), 2)]
         rows = [Row(children=[widget for one in pair for widget in one], styles={"gap": "8px"}) for pair in pairs]
@@ -149,10 +152,15 @@ class WindowsPanel:
 
     def _dragged(self, i: int, attr: str, old: Any, new: Any) -> None:
         """Take the edges of a box; it may have been turned inside out."""
-        box = self.boxes[i]
-        low, high = sorted(np.clip([float(box.left), float(box.right)], *self._limits).tolist())
-        if self.edges[i] != [low, high]:
-            self.edges[i] = [low, high]
+        box, known = self.boxes[i], self.edges[i]
+        found = sorted(np.clip([float(box.left), float(box.right)], *self._limits).tolist())
+        # An edge that was not dragged comes back from the screen with its last digit changed, which could cost a column.
+        same = ROUNDING * (self._limits[1] - self._limits[0])
+        found = [
+            old if old is not None and abs(old - new) < same else new for old, new in zip(known, found, strict=True)
+        ]
+        if known != found:
+            self.edges[i] = found
             self._show_edges(i, box_too=False)
 
     def _typed(self, i: int, edge: int, attr: str, old: Any, new: float | None) -> None:
