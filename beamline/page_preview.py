@@ -185,7 +185,7 @@ class PreviewThread:
     def _made(self, measured: Measured, windows: tuple[AngleWindow, ...]) -> PixelSpectrum | str:
         try:
             return preview(self._fitter, measured, windows)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OSError) as error:
             return str(error)
 
     def close(self) -> None:

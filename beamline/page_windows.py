@@ -80,6 +80,7 @@ class WindowsPanel:
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="save windows")
         self._saving: Future[str] | None = None
         self._asked: tuple[Any, ...] = ()
+        self._measured: Measured | None = None
         self._pixel: int | None = None
         self._look: dict[str, Any] = {
             "stylesheets": [ImportedStyleSheet(url="/assets/page.css")],
@@ -154,7 +155,7 @@ class WindowsPanel:
         """Take the edges of a box; it may have been turned inside out."""
         box, known = self.boxes[i], self.edges[i]
         found = sorted(np.clip([float(box.left), float(box.right)], *self._limits).tolist())
-        # An edge that was not dragged comes back from the screen with its last digit changed, which could cost a column.
+        # An edge that was not dragged comes back from the screen with its last digit changed: that may cost a column.
         same = ROUNDING * (self._limits[1] - self._limits[0])
         found = [
             old if old is not None and abs(old - new) < same else new for old, new in zip(known, found, strict=True)
@@ -198,8 +199,11 @@ class WindowsPanel:
         if pixel is None:
             self._empty("")
             return
-        state = (pixel, str(self.feed.status.flat[pixel]), len(self.feed.calibrations), str(self.edges))
+        measured = (pixel, float(self.feed.planes["time"].flat[pixel]), len(self.feed.calibrations))
+        state = (*measured, str(self.edges))
         if state != self._asked:
+            if measured != self._asked[:-1]:
+                self._measured = None
             self._asked = state
             self._ask(pixel)
         self._take(self._previews.latest())
@@ -209,17 +213,18 @@ class WindowsPanel:
             windows = self.windows()
         except WindowError as error:
             self._empty(f"tried windows: no preview, {error}", self._asked)
+            self.toml.value = ""
             return
         if self.operator is None:
             self.toml.value = self._toml(windows, pixel)
-        measured = Measured.of_pixel(self.feed, pixel)
-        if measured is None:
+        self._measured = self._measured or Measured.of_pixel(self.feed, pixel)
+        if self._measured is None:
             self._empty(f"tried windows: no frame of pixel {pixel} stored yet")  # and asked again at the next look
             return
         if pixel != self._pixel:
             self._empty("tried windows: being fitted", self._asked)
             self._pixel = pixel
-        self._previews.ask(measured, windows)
+        self._previews.ask(self._measured, windows)
 
     def _take(self, found: PixelSpectrum | str | None) -> None:
         if isinstance(found, str):

@@ -206,6 +206,9 @@ def test_only_the_operator_saves_and_others_copy_the_text(raster, panel, wait_fo
     viewer.update()
     assert "try_save" not in {model.name for model in viewer.panel.references()}
     assert tomllib.loads(viewer.toml.value)["windows"] == raster.windows
+    viewer.inputs[0][1].value = -2.0
+    viewer.update()
+    assert viewer.toml.value == ""  # never the text of windows that are not those on the frame
 
     operator = SimpleNamespace(unlocked=False)
     made = panel(operator)
