@@ -91,17 +91,9 @@ def demo(
     from microarpes.beamline.demo import run_demo
 
     run_demo(
-        nx,
-        ny,
-        step=step,
-        seed=seed,
-        directory=directory,
-        exposure=exposure,
-        rate=rate,
-        summary=summary,
-        page=page,
+        nx, ny, step=step, seed=seed, directory=directory, exposure=exposure, rate=rate, summary=summary, page=page,
         control=control,
-    )
+    )  # fmt: skip
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
@@ -123,6 +115,9 @@ def map_(
     exposure: Exposure = None,
     sample: Annotated[str | None, typer.Option(help="Sample id, instead of the config's.")] = None,
     operator: Annotated[str | None, typer.Option(help="Operator, instead of the config's.")] = None,
+    windows: Annotated[
+        Path | None, typer.Option(help="TOML file with [[windows]], as the page saves it, instead of the config's.")
+    ] = None,
     page: Page = True,
     control: Control = False,
     summary: Summary = None,
@@ -144,6 +139,7 @@ def map_(
         page=page,
         control=control,
         summary=summary,
+        windows=windows,
     )
 
 

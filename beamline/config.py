@@ -5,9 +5,17 @@ from __future__ import annotations
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from microarpes.beamline.detector import DetectorSection
 from microarpes.devices.analyser_pvs import DRIVERS, AnalyserPVs
@@ -18,6 +26,7 @@ from microarpes.plans.limits import GateLimits
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_\-+:\[\]<>;.{}]*$", max_length=60)]
 Positive = Annotated[Finite, Field(gt=0)]
 NotNegative = Annotated[Finite, Field(ge=0)]
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class ConfigError(Exception):
@@ -165,6 +174,19 @@ class SampleSection(_Section):
     base_pressure: Positive | None = None
 
 
+def _some_and_distinct(windows: tuple[AngleWindow, ...]) -> tuple[AngleWindow, ...]:
+    if not windows:
+        raise ValueError("there is none; give one to 64 of them")
+    names = [window.name for window in windows]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"windows have the same name: {', '.join(twice)}; give each its own")
+    return windows
+
+
+Windows = Annotated[tuple[AngleWindow, ...], Field(max_length=64), AfterValidator(_some_and_distinct)]
+
+
 class Config(_Section):
     """A whole beamline."""
 
@@ -181,16 +203,8 @@ class Config(_Section):
     calibration: CalibrationSection
     sample: SampleSection = SampleSection()
     region: Region
-    windows: tuple[AngleWindow, ...] = Field(default_factory=antinodal_pair, min_length=1, max_length=64)
+    windows: Windows = Field(default_factory=antinodal_pair)
     gate: GateLimits = GateLimits()
-
-    @model_validator(mode="after")
-    def _distinct_windows(self) -> Config:
-        names = [window.name for window in self.windows]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"windows have the same name: {', '.join(twice)}; give each its own")
-        return self
 
     @model_validator(mode="after")
     def _a_gain_where_nothing_counts_pulses(self) -> Config:
@@ -222,8 +236,13 @@ def parse_config(data: dict[str, Any], origin: str, folder: Path | None = None) 
     ConfigError
         Every problem on a line of its own, with the key it concerns.
     """
+    return validated(Config, data, origin, folder)
+
+
+def validated(model: type[Model], data: dict[str, Any], origin: str, folder: Path | None = None) -> Model:
+    """Validate data as a model; see `parse_config`."""
     try:
-        return Config.model_validate(data, context={"folder": folder})
+        return model.model_validate(data, context={"folder": folder})
     except ValidationError as error:
         raise ConfigError("\n".join(f"{origin}: {_explain(problem)}" for problem in error.errors())) from None
 
@@ -235,7 +254,8 @@ def _explain(problem: Any) -> str:
     if problem["type"] == "missing":
         return f"{key} is missing; every beamline has to say it"
     message = problem["msg"].removeprefix("Value error, ")
-    found = "" if isinstance(problem["input"], dict) else f" (found {problem['input']!r})"
+    whole = isinstance(problem["input"], dict) or problem["loc"] == ("windows",)  # too much for a line
+    found = "" if whole else f" (found {problem['input']!r})"
     return f"{key}: {message}{found}"
 
 
@@ -247,16 +267,26 @@ def load_config(path: Path) -> Config:
     ConfigError
         No such file, not TOML, or not a valid configuration.
     """
+    return parse_config(read_toml(path, "the configuration"), str(path), Path(path).resolve().parent)
+
+
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """Read a TOML file; `what` it is meant to be is for the message.
+
+    Raises
+    ------
+    ConfigError
+        No such file, or not TOML.
+    """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"the configuration {path} cannot be read: {reason}") from None
+        raise ConfigError(f"{what} {path} cannot be read: {reason}") from None
     try:
-        data = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not TOML: {error}") from None
-    return parse_config(data, str(path), Path(path).resolve().parent)
 
 
 def simulated_config() -> Config:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from microarpes.beamline.config import ConfigError, load_config
 from microarpes.beamline.page_process import shown_page
+from microarpes.beamline.window_file import load_windows
 from microarpes.plans.grid import RasterGrid
 
 
@@ -52,6 +53,7 @@ def run_map(
     page: bool,
     control: bool,
     summary: Path | None,
+    windows: Path | None = None,
 ) -> None:
     """Raster, fit live, store; print where the run is.
 
@@ -74,6 +76,8 @@ def run_map(
     if operator is not None:
         changes["beamline"] = {"operator": operator}
     config = config.changed(**changes)
+    if windows is not None:
+        config = config.model_copy(update={"windows": load_windows(windows)})
     from microarpes.beamline.instrument import connect_end_station
 
     station = connect_end_station(config)

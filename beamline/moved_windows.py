@@ -138,7 +138,7 @@ class MovedWindows:
         self._times: list[float] = []
         self._shifts: list[NDArray[np.intp] | None] = []
         self._n_angle = 0
-        self._flat_field = _stored_flat_field(self._file, frames)
+        self._flat_field = stored_flat_field(self._file, frames)
 
     def close(self) -> None:
         """Close the frame file."""
@@ -223,8 +223,8 @@ class MovedWindows:
         return frame if frame.ndim == 2 and frame.shape[0] == self._n_angle else None
 
 
-def _stored_flat_field(file: Any, path: Path) -> NDArray[np.float64] | None:
-    """Read the flat field that a run's frame file holds; None where it holds none."""
+def stored_flat_field(file: Any, path: Path) -> NDArray[np.float64] | None:
+    """Read the flat field that a run's open frame file holds; None where it holds none."""
     if file.get(FLAT_FIELD, getlink=True) is None:
         return None
     try:

@@ -27,6 +27,7 @@ from microarpes.beamline.page_spectrum import SpectrumFits, SpectrumPanel
 from microarpes.beamline.page_statistics import StatisticsPanel
 from microarpes.beamline.page_style import STYLES
 from microarpes.beamline.page_time_line import TimeLinePanel
+from microarpes.beamline.page_windows import WindowsPanel, tried_html
 
 logger = logging.getLogger(__name__)
 
@@ -87,17 +88,19 @@ class Page:
         self.maps = Maps(self.choices, style)
         self.spectrum = SpectrumPanel(self.choices, style, fits)
         self.frame = FramePanel(self.choices, style)
+        self.windows = WindowsPanel(self.choices, style, self.frame, self.spectrum, fits, operator)
         self.sums = RegionSums(self.choices)
         self.regions = RegionsPanel(self.choices, style, self.sums)
         self.statistics = StatisticsPanel(self.choices, style, self.sums)
         self.time_line = TimeLinePanel(feed, style)
         self.controls = ViewControls(self.choices, self.maps, self.spectrum, theme)
-        names = ("head", "beat", "findings", "legend", "pixel", "numbers", "regions")
+        names = ("head", "beat", "findings", "legend", "pixel", "tried", "numbers", "regions")
         self.texts = {name: text_div(name) for name in names}
         self._add_roots(doc)
         self.tasks = [
             Task(self._read, 0.0), Task(self.maps.update, 0.1), Task(self.maps.update_marks, 0.3),
-            Task(self.spectrum.update, 0.4), Task(self._write, 0.5), Task(self.maps.update_others, 1.0),
+            Task(self.spectrum.update, 0.4), Task(self.windows.update, 0.2), Task(self._write, 0.5),
+            Task(self.maps.update_others, 1.0),
             Task(self.frame.update, 1.0), Task(self.statistics.update, 1.5), Task(self.time_line.update, 2.0),
             Task(self._compare, 1.0), Task(self._reckon, 3.0),
         ]  # fmt: skip
@@ -112,7 +115,7 @@ class Page:
         roots["regions"] = self.regions.figure
         roots |= {f"time_{number}": plot for number, plot in enumerate(self.time_line.figures)}
         roots |= {f"text_{name}": div for name, div in self.texts.items()}
-        roots |= self.controls.roots
+        roots |= self.controls.roots | self.windows.roots
         if self.operator is not None:
             self.texts["operator"] = roots["text_operator"] = text_div("operator")
             roots |= self.operator.roots | MaskKeeper(self.choices, self.operator, self.theme).roots
@@ -132,6 +135,12 @@ class Page:
                 task.due = now + task.every * max(self._viewers(), 1)
                 if time.monotonic() - now > 0.02:
                     return
+
+    def close(self) -> None:
+        """Let the threads of this viewer end."""
+        self.windows.close()
+        if self.operator is not None:
+            self.operator.close()
 
     def _reckon(self) -> None:
         self.findings.refresh(self.fits.ready.is_set())
@@ -153,6 +162,7 @@ class Page:
         yield "findings", findings_html(found, self.feed.start or {})
         yield "legend", self.header.legend()
         yield "pixel", pixel_html(self.choices, self.spectrum.text)
+        yield "tried", tried_html(self.windows.text)
         yield "numbers", self.statistics.text + (f"<p>{found.correlation_line()}</p>" if found else "")
         yield "regions", self.regions.html()
         if self.operator is not None:

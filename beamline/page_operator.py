@@ -95,6 +95,11 @@ class OperatorPanel:
         self._confirming(False)
 
     @property
+    def unlocked(self) -> bool:
+        """Whether this viewer has given the operator's token."""
+        return self._unlocked
+
+    @property
     def roots(self) -> dict[str, Any]:
         """Widgets by name."""
         return {"operator_token": self.token} | {f"operator_{name}": button for name, button in self.buttons.items()}

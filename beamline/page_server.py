@@ -180,12 +180,13 @@ def show(
     if feed is not None and page:
         operator = OperatorPanel(runs.directory, operator_token, theme or "light") if operator_token else None
         runs.count(1)
-        Page(doc, feed, fits, runs.findings(feed), runs.engine, operator, theme or "light", lambda: runs.viewers)
+        shown = Page(
+            doc, feed, fits, runs.findings(feed), runs.engine, operator, theme or "light", lambda: runs.viewers
+        )
 
         def gone(context: Any) -> None:
             runs.count(-1)
-            if operator is not None:
-                operator.close()
+            shown.close()
 
         doc.on_session_destroyed(gone)
 

@@ -84,21 +84,43 @@ class SpectrumFits:
         self, layout: RunLayout, calibration: Calibration, counts: Floats, contrast: float = np.nan
     ) -> PixelSpectrum:
         """Fit EDCs, shape (n_window, n_energy), under a calibration."""
-        energy = 1000.0 * (layout.energy_axis - np.array(calibration.ef)[:, None])
         fitter = self.fitter(layout, calibration)
         if fitter is None:
-            nothing = np.full(counts.shape, np.nan)
-            return PixelSpectrum(energy, counts, nothing, nothing, "the fit is being compiled")
-        fit = fitter.fit_joint(counts, contrast if np.isfinite(contrast) else None)
-        model = np.asarray(fit.model_counts).reshape(counts.shape)
-        return PixelSpectrum(energy, counts, model, components(fitter, fit)[1].reshape(counts.shape), fit_text(fit))
+            return without_fit(layout, calibration, counts, "the fit is being compiled")
+        return fitted_with(fitter, layout, calibration, counts, contrast)
+
+
+def fitted_with(
+    fitter: GapFitter, layout: RunLayout, calibration: Calibration, counts: Floats, contrast: float
+) -> PixelSpectrum:
+    """Fit EDCs, shape (n_window, n_energy), with a fitter made for their calibration; NaN is no known contrast."""
+    fit = fitter.fit_joint(counts, contrast if np.isfinite(contrast) else None)
+    model = np.asarray(fit.model_counts).reshape(counts.shape)
+    background = components(fitter, fit)[1].reshape(counts.shape)
+    return PixelSpectrum(about_edge(layout, calibration), counts, model, background, fit_text(fit))
+
+
+def without_fit(layout: RunLayout, calibration: Calibration, counts: Floats, text: str) -> PixelSpectrum:
+    """Return EDCs, shape (n_window, n_energy), to which no fit was made, and why."""
+    nothing = np.full(counts.shape, np.nan)
+    return PixelSpectrum(about_edge(layout, calibration), counts, nothing, nothing, text)
+
+
+def about_edge(layout: RunLayout, calibration: Calibration) -> Floats:
+    """Return the energies of the channels relative to each window's E_F, shape (n_window, n_energy), meV."""
+    energy: Floats = 1000.0 * (layout.energy_axis - np.array(calibration.ef)[:, None])
+    return energy
 
 
 def calibration_at(feed: RunFeed, time: float) -> Calibration:
-    """Return the calibration record that holds at a time, s."""
+    """Return the calibration that holds at a time, s."""
+    return Calibration.from_record(record_at(feed, time), len((feed.start or {})["windows"]))
+
+
+def record_at(feed: RunFeed, time: float) -> Document:
+    """Return the calibration record that holds at a time, s, as it is written."""
     records = [record for record in feed.calibrations if record["since"] <= time] or feed.calibrations[:1]
-    record: Document = records[-1]
-    return Calibration.from_record(record, len((feed.start or {})["windows"]))
+    return records[-1]
 
 
 def fit_text(fit: Any) -> str:

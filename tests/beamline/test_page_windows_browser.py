@@ -1,0 +1,174 @@
+"""k_F windows dragged on the frame in a real browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+#: What a script in the page needs of Bokeh: a model by its name, and where a place on the frame is on the screen.
+LOOK = """
+window.model = (name) => Bokeh.documents[0]?.get_model_by_name(name);
+window.place = (x, y) => {
+  const view = Bokeh.index.find_one(model("frame"));
+  const box = view.canvas_view.el.getBoundingClientRect();
+  return [box.x + view.frame.x_scale.compute(x), box.y + view.frame.y_scale.compute(y)];
+};
+"""
+TOKEN = "the-operator-of-this-test-0123456789"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None and os.environ.get("CI"):
+        pytest.fail("no Chromium was found, and in CI its tests are not left out; apt-get install chromium")
+    if found is None:
+        pytest.skip("no Chromium was found; apt-get install chromium, or what your system calls it")
+    from playwright.sync_api import sync_playwright
+
+    options = ["--no-sandbox", "--headless=new", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=options)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory, make_raster):
+    """A finished run, and the address of a server that has an operator's token."""
+    raster = make_raster(tmp_path_factory.mktemp("page"))
+    for _ in raster.grow():
+        pass
+    token, told = raster.directory / "token", raster.directory / "page.address"
+    token.write_text(TOKEN)
+    token.chmod(0o600)
+    command = [sys.executable, "-m", "microarpes.beamline.page_server", "--directory", str(raster.directory)]
+    process = subprocess.Popen([*command, "--address-file", str(told), "--operator-token", str(token)])
+    deadline = time.monotonic() + 40.0
+    while not told.exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise TimeoutError("the page did not come up")
+        time.sleep(0.05)
+    yield raster, told.read_text()
+    process.terminate()
+    process.wait(20)
+
+
+@pytest.fixture
+def page(browser, served):
+    """The page with the tried windows shown and their first preview there; nothing may go wrong in it."""
+    errors = []
+    context = browser.new_context(viewport={"width": 1920, "height": 1400})
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+    page.add_init_script(LOOK)
+    page.goto(served[1])
+    page.wait_for_function("() => window.Bokeh?.documents?.length && model('frame')?.title.text.includes('counts')")
+    page.get_by_label("try other windows").check()
+    until_preview(page, "")
+    yield page
+    context.close()
+    assert errors == []
+
+
+def tried(page):
+    return page.evaluate("() => model('text_tried').text")
+
+
+def until_preview(page, other_than):
+    """Wait for a preview with other numbers than these, and return its line."""
+    condition = "([old]) => model('text_tried').text != old && model('text_tried').text.includes('windows: gap')"
+    page.wait_for_function(condition, arg=[other_than])
+    return tried(page)
+
+
+def drag(page, start, end):
+    page.mouse.move(*page.evaluate("([x, y]) => place(x, y)", start))
+    page.mouse.down()
+    page.mouse.move(*page.evaluate("([x, y]) => place(x, y)", end), steps=5)
+    page.mouse.up()
+
+
+def edges_of(page, name):
+    return page.evaluate("(name) => {const box = model(name); return [box.left, box.right]}", f"tried window {name}")
+
+
+def test_dragging_an_edge_changes_the_preview_and_not_what_was_measured(page):
+    measured = page.evaluate("() => [model('text_pixel').text, model('window +k_F').left]")
+    first = tried(page)
+    drag(page, [0.5, -100.0], [0.05, -60.0])  # from 3 columns to 6, of 12 between -1 and 1 deg
+    second = until_preview(page, first)
+    assert edges_of(page, "+k_F") == pytest.approx([0.05, 1.05], abs=0.02)  # a pixel of the screen is 4e-3 deg
+    # an edge that was not dragged stays where it was, to the bit
+    assert page.evaluate("() => model('try_high_1').value") == 1.05
+    drag(page, [-0.8, -100.0], [-0.5, -60.0])  # the other window as a whole; upwards it goes nowhere
+    third = until_preview(page, second)
+    assert edges_of(page, "-k_F") == pytest.approx([-0.75, -0.2], abs=0.02)
+    assert len({first, second, third}) == 3
+    assert page.evaluate("() => [model('text_pixel').text, model('window +k_F').left]") == measured
+
+
+def test_numbers_typed_do_the_same_and_what_is_no_window_says_so(page):
+    first = tried(page)
+    low = page.get_by_label("+k_F low (deg)")
+    low.fill("0.05")
+    low.press("Tab")
+    until_preview(page, first)
+    assert edges_of(page, "+k_F") == [0.05, 1.05]
+    low.fill("1.2")
+    low.press("Tab")
+    page.wait_for_function("() => model('text_tried').text.includes('low = 1.2 deg is not below high = 1.05 deg')")
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 1920
+
+
+def test_the_operator_saves_and_who_is_none_does_not(page, served):
+    from microarpes.beamline.window_file import load_windows
+
+    raster, _ = served
+    path = raster.directory / "windows-wide.toml"
+    drag(page, [0.5, -100.0], [0.05, -100.0])
+    name = page.get_by_label("save as", exact=True)
+    name.fill("wide")
+    name.press("Tab")
+    save = page.get_by_role("button", name="save for the next run")
+    save.click()
+    page.wait_for_function("() => model('try_said').text.includes('it needs the operator')")
+    assert not path.exists()
+    page.get_by_label("operator's token").fill(TOKEN)
+    page.get_by_label("operator's token").press("Enter")
+    page.wait_for_function("() => model('text_operator').text.includes('buttons are open')")
+    save.click()
+    page.wait_for_function("() => model('try_said').text.includes('saved as windows-wide.toml')")
+    saved = {window.name: [window.angle_low, window.angle_high] for window in load_windows(path)}
+    assert saved["-k_F"] == [-1.05, -0.5]
+    assert saved["+k_F"] == [edges_of(page, "+k_F")[0], 1.05]
+    assert 0.0 < saved["+k_F"][0] < 0.1
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious_in_the_open_panel(browser, served, theme):
+    from axe_playwright_python.sync_playwright import Axe
+
+    context = browser.new_context(viewport={"width": 1920, "height": 1400})
+    page = context.new_page()
+    page.add_init_script(LOOK)
+    page.goto(f"{served[1]}?theme={theme}")
+    page.wait_for_function("() => window.Bokeh?.documents?.length && model('try_panel')")
+    page.get_by_label("try other windows").check()
+    page.wait_for_function("() => model('text_tried').text.includes('windows: gap')", timeout=60_000)
+    found = Axe().run(page).response["violations"]
+    serious = [
+        (item["id"], [node["html"][:120] for node in item["nodes"][:3]])
+        for item in found
+        if item["impact"] in ("serious", "critical")
+    ]
+    context.close()
+    assert serious == []
