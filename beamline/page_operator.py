@@ -111,11 +111,6 @@ class OperatorPanel:
         self._said = "the buttons are open" if self._unlocked else "that is not the operator's token"
         self.token.value = ""
 
-    @property
-    def unlocked(self) -> bool:
-        """Whether the viewer has given the operator's token."""
-        return self._unlocked
-
     def carry_out(self, what: str, call: Callable[[], str]) -> None:
         """Change something from another thread, so that the page goes on; refused without the operator's token.
 
