@@ -44,7 +44,7 @@ class StatisticsPanel:
                 "x", "y", source=self.region_bars[name], mode="after", line_color=style.second, line_dash=dash,
                 line_width=3, name=f"histogram {name}",
             )  # fmt: skip
-        self.scatter = new_figure(style, "gap against scattering rate", 218, 150, name="scatter", min_border_left=64)
+        self.scatter = new_figure(style, "gap against rate", 218, 150, name="scatter", min_border_left=64)
         self.scatter.xaxis.axis_label = "\N{GREEK CAPITAL LETTER GAMMA}\N{SUBSCRIPT ONE} (meV)"
         self.scatter.yaxis.axis_label = "gap (meV)"
         self.points = {name: ColumnDataSource({"x": [], "y": []}) for name in ("all", "A", "B")}
