@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from microarpes.analysis import GapFit, GapFitter
 from microarpes.analysis.calibration import Calibration
 from microarpes.analysis.event_fit import EventFitter, RunLayout
-from microarpes.beamline.page_choices import Choices
+from microarpes.beamline.page_choices import Choices, Mask
 from microarpes.beamline.page_run import RunFeed
 
 logger = logging.getLogger(__name__)
@@ -178,6 +178,7 @@ class RegionSums:
     Attributes
     ----------
     latest : dict of str to RegionSum
+        As last reckoned; `current` tells what of it still holds.
     version : int
         How often `latest` was made anew.
     problem : str
@@ -189,8 +190,18 @@ class RegionSums:
         self.latest: dict[str, RegionSum] = {}
         self.version, self.problem = 0, ""
         self._reader = RegionReader(self.feed)
+        self._masks: dict[str, Mask] = {}
         self._state: tuple[Any, ...] = ()
         self._thread: threading.Thread | None = None
+
+    def reckoned(self, name: str) -> bool:
+        """Tell whether `latest` is of the region as it is drawn now, and not of one that it replaced."""
+        drawn, reckoned = self.choices.regions.get(name), self._masks.get(name)
+        return drawn is not None and reckoned is not None and np.array_equal(drawn, reckoned)
+
+    def current(self) -> dict[str, RegionSum]:
+        """Return the sums of the regions as they are drawn now."""
+        return {name: found for name, found in self.latest.items() if self.reckoned(name)}
 
     def refresh(self, compiled: bool) -> None:
         """Begin to reckon, if something has changed and the last reckoning is done; `compiled`: the fit is ready."""
@@ -200,17 +211,21 @@ class RegionSums:
         regions = {name: np.flatnonzero(mask & good) for name, mask in self.choices.regions.items()}
         times = self.feed.planes["time"]
         contents = [(name, pixels.tobytes(), times.flat[pixels].tobytes()) for name, pixels in regions.items()]
-        state = (contents, len(self.feed.calibrations), compiled, self.feed.resets)
+        drawn = [mask.tobytes() for mask in self.choices.regions.values()]
+        state = (contents, drawn, len(self.feed.calibrations), compiled, self.feed.resets)
         if state == self._state or not (regions or self.latest):
             return
         self._state = state
-        self._thread = threading.Thread(target=self._reckon, args=(regions, compiled), name="regions", daemon=True)
+        self._thread = threading.Thread(
+            target=self._reckon, args=(regions, dict(self.choices.regions), compiled), name="regions", daemon=True
+        )
         self._thread.start()
 
-    def _reckon(self, regions: dict[str, Pixels], compiled: bool) -> None:
+    def _reckon(self, regions: dict[str, Pixels], masks: dict[str, Mask], compiled: bool) -> None:
         try:
             self.latest, self.problem = self._reader.read(regions, compiled), ""
         except Exception as error:
             logger.exception("the regions of run %s could not be summed", self.feed.uid)
             self.latest, self.problem = {}, f"the EDCs could not be summed: {error}"
+        self._masks = masks
         self.version += 1

@@ -71,7 +71,7 @@ class RegionsPanel:
     def update(self, compiled: bool) -> None:
         """Have the sums reckoned, and show those that are there; `compiled`: the fit is ready."""
         self.sums.refresh(compiled)
-        shown = self._current()
+        shown = self.sums.current()
         state = (self.sums.version, sorted(shown))
         if state == self._shown:
             return
@@ -84,21 +84,18 @@ class RegionsPanel:
         if self.figure.visible != bool(shown):
             self.figure.visible = bool(shown)
 
-    def _current(self) -> dict[str, RegionSum]:
-        """Return the sums of the regions that there still are."""
-        return {name: found for name, found in self.sums.latest.items() if name in self.choices.regions}
-
     def html(self) -> str:
         """Return what there is to say of the regions, as HTML."""
         if not self.choices.regions:
             return "<p>Two regions compared: draw a region on the map.</p>"
         if self.sums.problem:
             return f"<p>{html.escape(self.sums.problem)}</p>"
-        lines = []
+        lines, current = [], self.sums.current()
         for name in sorted(self.choices.regions):
-            found = self.sums.latest.get(name)
+            found = current.get(name)
             if found is None:
-                lines.append(f"{name}: no pixel with a gap yet")
+                why = "no pixel with a gap" if self.sums.reckoned(name) else "is being summed"
+                lines.append(f"{name}: {why}")
                 continue
             goodness = "" if found.fit is None else f", deviance {found.fit.deviance:.0f} / {found.fit.dof:.0f}"
             what = f"{name}: {found.n_summed} EDCs summed, gap {found.gap}{found.unit}{goodness}"

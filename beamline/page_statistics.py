@@ -101,7 +101,7 @@ class StatisticsPanel:
             source.data = {"x": rate[mask][::every], "y": gap[mask][::every]}
         self._draw_bars(gap[good], {name: gap[mask] for name, mask in regions.items()})
         error = self.feed.planes["delta_stderr"]
-        sums = {name: found.gap for name, found in self.sums.latest.items()}
+        sums = {name: found.gap for name, found in self.sums.current().items()}
         lines = [mask_line(self.choices), comparison_line(regions, gap, error, self.choices.chosen_by_gap)]
         self.text = statistics_text({"map": good, **regions}, gap, error, sums) + "".join(
             f"<p>{html.escape(line)}</p>" for line in lines if line

@@ -26,13 +26,14 @@ def test_the_map_fills_at_the_right_place_as_the_run_grows(tmp_path, make_raster
             pass
         gaps = measured(raster)
         viewer.shown(int(np.isfinite(gaps).sum()))
-        screen = viewer.screen()
+        # The levels follow within a second: picture and levels must be of the same moment.
+        before, after = None, levels(viewer)
+        while before != after:
+            before, screen, after = after, viewer.screen(), levels(viewer)
         assert not viewer.errors
     finally:
         server.end()
-    low, high = viewer.page.evaluate(
-        "() => {const m = model('map_delta').renderers[0].glyph.color_mapper; return [m.low, m.high]}"
-    )
+    low, high = after
     wrong = []
     for pixel in range(GAPS.size - 1):  # but the last, on which the cursor and the beam are drawn
         row, column = divmod(pixel, 4)
@@ -45,6 +46,12 @@ def test_the_map_fills_at_the_right_place_as_the_run_grows(tmp_path, make_raster
             if not np.allclose(colour, expected, atol=1.5 / 255):
                 wrong.append((pixel, gap, colour, expected))
     assert wrong == []
+
+
+def levels(viewer):
+    return viewer.page.evaluate(
+        "() => {const m = model('map_delta').renderers[0].glyph.color_mapper; return [m.low, m.high]}"
+    )
 
 
 def test_a_click_and_the_arrow_keys_choose_the_pixel_that_is_meant(stored, view):

@@ -156,6 +156,25 @@ def test_nothing_is_reckoned_again_until_a_region_or_its_pixels_change(choices):
     assert sums.latest == {}
 
 
+def test_a_region_that_was_drawn_anew_does_not_show_the_sum_of_the_old_one(choices):
+    choices.set_region("A", region(0, 1))
+    sums = reckoned(choices)
+    panel = RegionsPanel(choices, STYLE, sums)
+    assert "A: 2 EDCs summed" in panel.html()
+    choices.set_region("A", region(4, 5, 6))
+    assert "A: is being summed" in panel.html()
+    again(sums)
+    assert "A: 3 EDCs summed" in panel.html()
+    choices.set_region("A", region(3, 4, 5, 6))  # with one without counts: the sum is the same
+    again(sums)
+    assert "A: 3 EDCs summed" in panel.html()
+    choices.set_region("A", region(3, 4, 5, 6))  # the same once more
+    assert "A: 3 EDCs summed" in panel.html()
+    choices.set_region("A", region(3))
+    again(sums)
+    assert "A: no pixel with a gap" in panel.html()
+
+
 def test_the_thresholds_hold_for_the_sums_as_well(two_phases, choices):
     errors = choices.feed.planes["delta_stderr"]
     choices.set_region("A", region(0, 1, 4, 5))
