@@ -127,20 +127,10 @@ def map_(
     from microarpes.beamline.map import run_map
 
     run_map(
-        config,
-        (nx, ny),
-        step=step,
-        centre=parse_pair("--centre", centre),
-        snake=snake,
-        directory=directory,
-        exposure=exposure,
-        sample=sample,
-        operator=operator,
-        page=page,
-        control=control,
-        summary=summary,
+        config, (nx, ny), step=step, centre=parse_pair("--centre", centre), snake=snake, directory=directory,
+        exposure=exposure, sample=sample, operator=operator, page=page, control=control, summary=summary,
         windows=windows,
-    )
+    )  # fmt: skip
 
 
 @app.command()

@@ -124,7 +124,7 @@ class WindowsPanel:
         self.name = TextInput(title="save as", width=200, name="try_name", **self._look)
         self.save = Button(label="save for the next run", width=180, name="try_save", **self._look)
         self.save.on_click(self._save)
-        self.said = Div(text="", name="try_said", **self._look)
+        self.said = Div(text="", name="try_said", styles={"max-width": "640px"}, **self._look)
         self.toml = TextAreaInput(
             title="for map --windows FILE", rows=7, width=480, name="try_toml", max_length=None, **self._look
         )

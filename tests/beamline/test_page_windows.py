@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tomllib
 from types import SimpleNamespace
 
+import h5py
 import numpy as np
 import pytest
 
-from microarpes.analysis import GapFitter
+from microarpes.analysis import GapFitter, GapMap
 from microarpes.analysis.event_fit import EventFitter
 from microarpes.beamline.config import ConfigError, parse_config, simulated_config, simulated_text
+from microarpes.beamline.journal import read_documents
 from microarpes.beamline.moved_windows import WindowError
 from microarpes.beamline.page_choices import Choices
 from microarpes.beamline.page_frame import FramePanel
@@ -20,6 +23,7 @@ from microarpes.beamline.page_spectrum import SpectrumFits, SpectrumPanel
 from microarpes.beamline.page_style import STYLES
 from microarpes.beamline.page_windows import WindowsPanel
 from microarpes.beamline.window_file import SaveRefused, load_windows, save_windows, windows_toml
+from microarpes.devices.flat_field import window_factors
 from microarpes.devices.region import AngleWindow
 from microarpes.devices.spectra import sum_windows
 
@@ -94,6 +98,45 @@ def test_the_windows_of_the_run_previewed_are_what_was_measured(raster, feed, fi
     assert np.array_equal(made.counts, measured.counts)
     assert np.array_equal(made.model, measured.model)
     assert made.text == measured.text
+
+
+@pytest.mark.parametrize("mesh", [False, True])
+@pytest.mark.parametrize("pixel", [2, PIXEL])
+def test_the_preview_of_a_pixel_is_what_a_refit_with_these_windows_stores(own_raster, fitted_here, mesh, pixel):
+    angle = np.linspace(-1.0, 1.0, 12)
+    if mesh:  # factors that are no two alike: those of other columns would show
+        flat = 1.0 + 0.2 * np.sin(0.7 * np.arange(12)[:, None] + 0.02 * np.arange(210))
+        flat /= flat.mean()
+        with h5py.File(own_raster.folder / "frames.h5", "r+") as file:
+            file["entry/detector/flat_field"] = flat
+        channels = [np.flatnonzero((w["angle_low"] <= angle) & (w["angle_high"] > angle)) for w in own_raster.windows]
+        for record in own_raster.records:
+            record["flat_field"] = window_factors(flat, channels, np.array(record["row_shift"])).tolist()
+        own_raster.write(own_raster.documents())
+    read = RunFeed(own_raster.folder)
+    while read.advance():
+        pass
+    windows = tried_windows(read.start, EDGES)
+    made = preview(EventFitter("norman", "prior"), Measured.of_pixel(read, pixel), windows)
+    moved = tuple((window.name, window.angle_low, window.angle_high) for window in windows)
+    outcome = fitted_here(own_raster, 4, job=dataclasses.replace(own_raster.job, windows=moved))
+    stored = GapMap.from_documents(read_documents(outcome.journal))
+    assert stored.joint_status.flat[pixel] == "ok"
+    gap, error = stored.joint_delta.flat[pixel], stored.joint_delta_stderr.flat[pixel]
+    assert made.text.startswith(f"gap {gap:.1f} \N{PLUS-MINUS SIGN} {error:.1f} meV")
+    assert f"deviance {stored.joint_deviance.flat[pixel]:.0f} /" in made.text
+
+
+def test_windows_that_count_beyond_the_linear_range_have_no_gap(feed):
+    windows = tried_windows(feed.start, EDGES)
+    measured = Measured.of_pixel(feed, PIXEL)
+    event = {**measured.event, "data": {**measured.event["data"], "live_time": 1.0}}
+    for highest, words in ((1.0, "saturated"), (1e6, "gap")):  # 60 counts a channel in 1 s at the peak
+        start = {**feed.start, "detector": {"linearity": {"linear_up_to": highest}}}
+        declared = dataclasses.replace(measured, start=start, event=event)
+        made = preview(EventFitter("norman", "prior"), declared, windows)
+        assert made.text.startswith(words)
+        assert np.isnan(made.model).all() == (words == "saturated")
 
 
 def test_an_edge_on_a_column_takes_it_in_below_and_leaves_it_out_above(feed):
