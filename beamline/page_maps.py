@@ -131,7 +131,13 @@ class Maps:
                 )  # fmt: skip
         if name == "delta":
             plot.line(
-                "x", "y", source=self.marks["path"], line_color=self.style.faint, line_dash="dotted", line_width=1
+                "x",
+                "y",
+                source=self.marks["path"],
+                line_color=self.style.faint,
+                line_dash="dotted",
+                line_width=1,
+                name="path ahead",
             )
             plot.ellipse(
                 "x", "y", width="width", height="height", angle="angle", source=self.spot,

@@ -1,5 +1,6 @@
 """A small raster as the engine leaves it on disk, with frames, for everything that reads stored runs."""
 
+import contextlib
 import io
 import socket
 import threading

@@ -26,26 +26,26 @@ def test_the_map_fills_at_the_right_place_as_the_run_grows(tmp_path, make_raster
             pass
         gaps = measured(raster)
         viewer.shown(int(np.isfinite(gaps).sum()))
-        # The levels follow within a second: picture and levels must be of the same moment.
-        before, after = None, levels(viewer)
-        while before != after:
-            before, screen, after = after, viewer.screen(), levels(viewer)
+        # Levels follow within a second and the way ahead goes.
+        wait(lambda: wrongly_coloured(viewer, gaps) == [], "every pixel has the colour of its gap")
         assert not viewer.errors
     finally:
         server.end()
-    low, high = after
-    wrong = []
-    for pixel in range(GAPS.size - 1):  # but the last, on which the cursor and the beam are drawn
+
+
+def wrongly_coloured(viewer, gaps):
+    """Pixels, but the last one with cursor and beam, whose colour on the screen is not that of their gap."""
+    screen, (low, high), wrong = viewer.screen(), levels(viewer), []
+    for pixel in range(GAPS.size - 1):
         row, column = divmod(pixel, 4)
         x, y = viewer.place("map_delta", 10.0 * column, 10.0 * row)
-        colour = screen[round(y), round(x), :3]
-        gap = gaps[row, column]
+        colour, gap = screen[round(y), round(x), :3], gaps[row, column]
         if np.isfinite(gap):
             entry = int(np.clip((np.float32(gap) - low) / (high - low) * 256, 0, 255))
             expected = [int(Viridis256[entry][i : i + 2], 16) / 255 for i in (1, 3, 5)]
             if not np.allclose(colour, expected, atol=1.5 / 255):
                 wrong.append((pixel, gap, colour, expected))
-    assert wrong == []
+    return wrong
 
 
 def levels(viewer):
@@ -60,8 +60,9 @@ def test_a_click_and_the_arrow_keys_choose_the_pixel_that_is_meant(stored, view)
     viewer.shown(int(np.isfinite(measured(raster)).sum()))
     viewer.page.mouse.click(*viewer.place("map_delta", 20.0, 10.0))  # column 2, row 1
     viewer.until("() => model('edc').title.text.includes('pixel 6 (row 1, column 2)')")
-    assert np.allclose(viewer.page.evaluate("() => Array.from(model('edc').renderers[1].data_source.data.counts)"),
-                       shown_counts(raster, 6))  # fmt: skip
+    counts = "() => Array.from(model('edc').renderers[1].data_source.data.counts)"
+    expected = shown_counts(raster, 6)
+    wait(lambda: np.array_equal(viewer.page.evaluate(counts), expected), "the EDC of pixel 6 is shown")
     viewer.page.keyboard.press("ArrowUp")  # y grows upwards
     viewer.until("() => model('edc').title.text.includes('pixel 10 (row 2, column 2)')")
     viewer.page.keyboard.press("ArrowLeft")
