@@ -115,10 +115,19 @@ def browser():
     os.setpriority(os.PRIO_PROCESS, 0, NICE)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=options)
+        stand_back()
         with contextlib.suppress(PermissionError):
             os.setpriority(os.PRIO_PROCESS, 0, before)
         yield chromium
         chromium.close()
+
+
+def stand_back():
+    """Lower the weight of the browser's session too: Linux schedules sessions as equals."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if b"chromium" in (process / "cmdline").read_bytes():
+                (process / "autogroup").write_text(str(NICE))
 
 
 def write(name, content):
@@ -167,7 +176,8 @@ def test_the_scan_does_not_notice_its_viewers(tmp_path, browser):
         pages = [browser.new_page(viewport={"width": 1900, "height": 1100}) for _ in range(viewers)]
         for page in pages:
             page.goto(address)
-        demo.communicate(timeout=300)
+        with demo:
+            demo.communicate(timeout=300)
         for page in pages:
             page.close()
         summary = json.loads((folder / "summary.json").read_text())
@@ -176,7 +186,7 @@ def test_the_scan_does_not_notice_its_viewers(tmp_path, browser):
         }
     write(
         "scan",
-        {"what": "demo of 20 x 20 pixels, its page open 0 and 4 times; browsers at the lowest priority", **found},
+        {"what": "demo of 20 x 20 pixels, its page open 0 and 4 times; browsers standing back: their sessions at nice 19", **found},
     )
     slower = found["4 viewers"]["dead_time_per_point_s"] - found["0 viewers"]["dead_time_per_point_s"]
     assert slower <= 0.005
@@ -222,6 +232,8 @@ def measure(browser, recorded, folder, viewers, side=60, before=0):
         for process in (writer, server):
             process.terminate()
             process.wait(20)
+        writer.stdin.close()
+        writer.stdout.close()
     p50, p95, p99 = np.percentile(latencies, [50, 95, 99]).round(4).tolist()
     seconds = (int(cpu[13]) + int(cpu[14])) / os.sysconf("SC_CLK_TCK")
     found = {"p50": p50, "p95": p95, "p99": p99, "max": round(max(latencies), 4), "server_cpu_s": seconds}

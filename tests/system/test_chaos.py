@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import subprocess
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -65,6 +66,57 @@ def test_an_unknown_kind_is_refused(microarpes):
 
 REPORT = Path(__file__).parents[2] / "docs" / "measured" / "chaos.json"
 SUMMED = ("injected", "retaken", "operator_needed", "points", "bad_as_good", "points_lost")
+#: A kind is struck on so many beamlines, each with a seed of its own; so many run at a time: most of it is waiting.
+PARTS, SOAK_WORKERS = 4, int(os.environ.get("MICROARPES_SOAK_WORKERS", "8"))
+
+
+class SoakReport:
+    """What has been found so far; written after each part, so that a soak that is cut off loses none of it."""
+
+    def __init__(self, injections):
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=REPORT.parent, capture_output=True, text=True, check=False
+        )
+        self.commit, self.injections = commit.stdout.strip(), injections
+        self.kinds, self.lock = {}, threading.Lock()
+        if REPORT.exists() and (before := json.loads(REPORT.read_text())).get("injections_a_kind") == injections:
+            # A soak that was cut off goes on where it ended: parts that are there are not struck again.
+            self.kinds = {tally["kind"]: tally for tally in before["kinds"]}
+
+    def missing(self, kinds):
+        """Yield kind and seed of the parts that are not there."""
+        for part in range(PARTS):
+            for kind in kinds:
+                known = self.kinds.get(kind, {"injected": 0, "seeds": []})
+                if known["injected"] < self.injections and 7 + part not in known["seeds"]:
+                    yield kind, 7 + part
+
+    def add(self, kind, seed, tally):
+        with self.lock:
+            so_far = self.kinds.setdefault(kind, {"kind": kind, "seeds": [], "commits": [], "findings": []})
+            for name in SUMMED:
+                so_far[name] = so_far.get(name, 0) + tally[name]
+            so_far["seeds"].append(seed)
+            so_far["commits"] = sorted({*so_far["commits"], self.commit})
+            so_far["findings"] += tally["findings"]
+            if seconds := sorted(tally["detection_s"]):
+                known = so_far.setdefault("detection_s", {"median of each seed": [], "max": 0.0})
+                known["median of each seed"].append(seconds[len(seconds) // 2])
+                known["max"] = max(known["max"], seconds[-1])
+            self.write()
+
+    def write(self):
+        kinds = [self.kinds[kind] for kind in sorted(self.kinds)]
+        record = {
+            "what": "faults injected while the simulated beamline is rastered, 25 points a raster, 20 ms exposures",
+            "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores, {SOAK_WORKERS} beamlines side by side",
+            "load": os.getloadavg(), "injections_a_kind": self.injections,
+            **{key: sum(tally[key] for tally in kinds) for key in SUMMED}, "kinds": kinds,
+        }  # fmt: skip
+        part = REPORT.with_suffix(".part")
+        part.write_text(json.dumps(record, indent=1) + "\n")
+        part.replace(REPORT)
 
 
 @pytest.mark.soak
@@ -74,29 +126,23 @@ def test_ten_thousand_faults_over_all_kinds(tmp_path, command_line):
     from microarpes.beamline.chaos import SPOILING
 
     injections = int(os.environ.get("MICROARPES_SOAK_FAULTS", "10000")) // len(SPOILING) + 1
+    report = SoakReport(injections)
 
-    def run(kind):
-        arguments = ["--kind", kind, "--injections", injections, "--summary", f"{kind}.json"]
-        done = command_line(tmp_path)("chaos", *arguments, timeout=5 * 3600)
-        assert (tmp_path / f"{kind}.json").exists(), done.stdout[-2000:] + done.stderr[-2000:]
-        (tally,) = json.loads((tmp_path / f"{kind}.json").read_text())["kinds"]
-        return tally
+    def run(job):
+        kind, seed = job
+        summary = tmp_path / f"{kind}-{seed}.json"
+        arguments = ["--kind", kind, "--injections", -(-injections // PARTS), "--seed", seed, "--summary", summary]
+        done = command_line(tmp_path)("chaos", *arguments, timeout=3 * 3600)
+        if not summary.exists():
+            return f"{kind}, seed {seed}: {done.stdout[-500:]}{done.stderr[-1500:]}"
+        (tally,) = json.loads(summary.read_text())["kinds"]
+        report.add(kind, seed, tally)
+        return ""
 
-    with ThreadPoolExecutor(WORKERS) as pool:
-        tallies = list(pool.map(run, SPOILING))
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=REPORT.parent, capture_output=True, text=True, check=False
-    )
-    for tally in tallies:
-        seconds = sorted(tally.pop("detection_s"))
-        tally["detection_s"] = {"median": seconds[len(seconds) // 2], "max": seconds[-1]} if seconds else None
-    record = {
-        "what": "faults injected into the simulated beamline while it is rastered, 25 points a raster, 20 ms exposures",
-        "commit": commit.stdout.strip(), "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {WORKERS} beamlines side by side",
-        "load": os.getloadavg(), "kinds": tallies,
-        **{key: sum(tally[key] for tally in tallies) for key in SUMMED},
-    }  # fmt: skip
-    REPORT.write_text(json.dumps(record, indent=1) + "\n")
-    assert all(tally["injected"] >= injections for tally in tallies)
-    assert (record["bad_as_good"], record["points_lost"]) == (0, 0)
+    with ThreadPoolExecutor(SOAK_WORKERS) as pool:
+        failures = [failure for failure in pool.map(run, list(report.missing(SPOILING))) if failure]
+    assert failures == []
+    assert sorted(report.kinds) == sorted(SPOILING)
+    for tally in report.kinds.values():
+        assert tally["injected"] >= injections, tally["kind"]
+        assert (tally["bad_as_good"], tally["points_lost"]) == (0, 0), tally["findings"]
