@@ -97,16 +97,28 @@ class Page:
         names = ("head", "beat", "findings", "legend", "pixel", "tried", "numbers", "regions")
         self.texts = {name: text_div(name) for name in names}
         self._add_roots(doc)
+        self._show = Task(self._show_pixel, 0.7)
         self.tasks = [
-            Task(self._read, 0.0), Task(self.maps.update, 0.1), Task(self.maps.update_marks, 0.3),
-            Task(self.spectrum.update, 0.4), Task(self.windows.update, 0.2), Task(self._write, 0.5),
-            Task(self.maps.update_others, 1.0),
-            Task(self.frame.update, 1.0), Task(self.statistics.update, 1.5), Task(self.time_line.update, 2.0),
-            Task(self._compare, 1.0), Task(self._reckon, 3.0),
+            Task(self._read, 0.0), Task(self.maps.update, 0.1), self._show, Task(self.windows.update, 0.2),
+            Task(self.maps.update_marks, 0.3), Task(self._write, 0.5), Task(self.maps.update_others, 1.0),
+            Task(self._compare, 1.0), Task(self.statistics.update, 1.5), Task(self.time_line.update, 2.0),
+            Task(self._reckon, 3.0),
         ]  # fmt: skip
         for task in self.tasks:
             task.call()
+        self.choices.watch(self._hasten)
         doc.add_periodic_callback(self.tick, TICK)
+
+    def _show_pixel(self) -> None:
+        """Bring all that is shown of one pixel up to date together: cursor, EDC, frame, words."""
+        self.choices.keep_up()
+        self.maps.update_marks()
+        self.spectrum.update()
+        self.frame.update()
+        self._put("pixel", pixel_html(self.choices, self.spectrum.text))
+
+    def _hasten(self) -> None:
+        self._show.due = 0.0
 
     def _add_roots(self, doc: BokehDocument) -> None:
         roots: dict[str, Any] = {f"map_{name}": plot for name, plot in self.maps.figures.items()}
@@ -151,8 +163,11 @@ class Page:
     def _write(self) -> None:
         self.controls.update()
         for name, text in self._written(self.findings.latest):
-            if self.texts[name].text != text:
-                self.texts[name].text = text
+            self._put(name, text)
+
+    def _put(self, name: str, text: str) -> None:
+        if self.texts[name].text != text:
+            self.texts[name].text = text
 
     def _written(self, found: Findings | None) -> Iterator[tuple[str, str]]:
         """Yield the texts of the page by name."""
@@ -161,7 +176,6 @@ class Page:
         yield "beat", str(int(self.clock() / BEAT))
         yield "findings", findings_html(found, self.feed.start or {})
         yield "legend", self.header.legend()
-        yield "pixel", pixel_html(self.choices, self.spectrum.text)
         yield "tried", tried_html(self.windows.text)
         yield "numbers", self.statistics.text + (f"<p>{found.correlation_line()}</p>" if found else "")
         yield "regions", self.regions.html()

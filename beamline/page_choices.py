@@ -49,12 +49,17 @@ class Choices:
     max_goodness: float = np.inf
     kept: KeptMask | None = None
     version: int = 0
+    _newest: int | None = None
     _watchers: list[Callable[[], None]] = field(default_factory=list)
 
     @property
     def pixel(self) -> int | None:
-        """The pixel to show, None before the first one."""
-        return self.feed.newest if self.follow else self.chosen
+        """The pixel to show, None before the first one; the same for all panels until `keep_up` is called."""
+        return self._newest if self.follow else self.chosen
+
+    def keep_up(self) -> None:
+        """Let the newest pixel be the one that is the newest now."""
+        self._newest = self.feed.newest
 
     def choose(self, pixel: int) -> None:
         """Show a pixel and stay on it."""
@@ -73,6 +78,7 @@ class Choices:
     def follow_newest(self) -> None:
         """Show the newest pixel from now on."""
         self.follow = True
+        self.keep_up()
         self._tell()
 
     def set_region(self, name: str, mask: Mask | None, *, by_gap: bool = False) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from microarpes.beamline.page_choices import Choices
 from microarpes.beamline.page_findings import Findings
 from microarpes.beamline.page_run import WAITING
-from microarpes.beamline.pixel_classes import CLASSES, class_of
+from microarpes.beamline.pixel_classes import CLASSES
 from microarpes.beamline.progress import clock
 
 #: Intervals between points that the estimate of the time left is made from.
@@ -135,12 +135,10 @@ def pixel_html(choices: Choices, text: str) -> str:
     if pixel is None:
         return "no pixel yet"
     verdict = str(choices.feed.status.flat[pixel]) or "not measured"
-    kind = class_of(verdict)
     following = "newest pixel" if choices.follow else "chosen pixel"
     x, y = (float(choices.feed.planes[f"manipulator_{axis}"].flat[pixel]) for axis in "xy")
     place = f"x, y = {x:.1f}, {y:.1f} \N{MICRO SIGN}m" if np.isfinite(x) else ""
-    named = f"{verdict} ({kind.label})" if kind is not None and kind.label != verdict else verdict
-    return f"<b>{following} {pixel}</b>, {place}: {html.escape(named)}<br>{html.escape(text)}"
+    return f"<b>{following} {pixel}</b>, {place}: {html.escape(verdict)}<br>{html.escape(text)}"
 
 
 def findings_html(found: Findings | None, start: Mapping[str, Any]) -> str:
