@@ -55,8 +55,8 @@ def finish_run(directory: Path, outcome: RasterOutcome, *, summary: Path | None,
     files = {"folder": str(folder), "gap_map": str(picture), "frames": str(folder / FRAME_FILE)}
     files |= {"journal": str(folder / RAW_JOURNAL), "gap_journal": str(folder / GAP_JOURNAL)}
     figures, times = gap_figures(run, truth, live), run_times(run, outcome.elapsed)
-    numbers = summarise(figures, times, run_uid=outcome.uid, seed=seed, files=files)
-    numbers["stopped"] = stopped = stopped_by_operator(run)
+    stopped = stopped_by_operator(run)
+    numbers = summarise(figures, times, run_uid=outcome.uid, seed=seed, files=files, stopped=stopped)
     if (report := try_report(folder / REPORT, lambda: gather(run, numbers), picture)) is not None:
         numbers["files"]["report"] = str(report)
     if summary is not None:

@@ -117,6 +117,7 @@ def summarise(
     run_uid: str,
     seed: int | None = None,
     files: Mapping[str, str] | None = None,
+    stopped: str | None = None,
 ) -> dict[str, Any]:
     """Return the content of ``--summary``: energies in meV, times in s, None where there is nothing to tell.
 
@@ -132,6 +133,8 @@ def summarise(
         Of the simulation.
     files : mapping, optional
         Name of what was written to its path.
+    stopped : str, optional
+        After which row the operator had the run end.
 
     Returns
     -------
@@ -159,6 +162,7 @@ def summarise(
         "points_per_s": acquired / times.elapsed if times.elapsed > 0 else None,
         "fit_latency_p95_s": _percentile(times.fit_latency, 95),
         "files": dict(files or {}),
+        "stopped": stopped,
     }
     return {name: _plain(value) for name, value in summary.items()}
 
