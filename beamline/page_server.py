@@ -170,6 +170,8 @@ def show(
     uid = wanted or runs.newest()
     feed = runs.feed(uid)
     doc.template = template
+    # page.js says that the server is lost, and begins anew: one of the two must.
+    doc.config.update(reconnect_session=False, notify_connection_status=False)
     title = f"run {uid[:8]}" if uid else "no run yet"
     doc.title = f"{title} \N{EN DASH} gap map \N{EN DASH} microarpes"
     page = feed is not None and feed.start is not None and "grid" in feed.start
