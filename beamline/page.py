@@ -93,7 +93,7 @@ class Page:
         self.regions = RegionsPanel(self.choices, style, self.sums)
         self.statistics = StatisticsPanel(self.choices, style, self.sums)
         self.time_line = TimeLinePanel(feed, style)
-        self.controls = ViewControls(self.choices, self.maps, self.spectrum, theme)
+        self.controls = ViewControls(self.choices, self.maps, theme)
         names = ("head", "beat", "findings", "legend", "pixel", "tried", "numbers", "regions")
         self.texts = {name: text_div(name) for name in names}
         self._add_roots(doc)

@@ -12,7 +12,6 @@ from microarpes.beamline.kept_mask import KeptMask
 from microarpes.beamline.page_run import RunFeed
 
 Mask = NDArray[np.bool_]
-#: Pixels a viewer can see in one go; beyond, the newest of them are drawn with the whole map.
 LEVELS = ("robust", "min-max", "manual")
 
 

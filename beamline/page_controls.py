@@ -9,14 +9,13 @@ from bokeh.models import Button, CheckboxGroup, ImportedStyleSheet, NumericInput
 
 from microarpes.beamline.page_choices import LEVELS, Choices
 from microarpes.beamline.page_maps import PALETTES, Maps
-from microarpes.beamline.page_spectrum import SpectrumPanel
 
 
 class ViewControls:
     """Widgets of one viewer; nothing here moves anything but the picture."""
 
-    def __init__(self, choices: Choices, maps: Maps, spectrum: SpectrumPanel, theme: str) -> None:
-        self.choices, self.maps, self.spectrum = choices, maps, spectrum
+    def __init__(self, choices: Choices, maps: Maps, theme: str) -> None:
+        self.choices, self.maps = choices, maps
         sheet = ImportedStyleSheet(url="/assets/page.css")
         look: dict[str, Any] = {"stylesheets": [sheet], "css_classes": [theme]}
         self.pixel = TextInput(title="pixel", value="", width=80, **look)

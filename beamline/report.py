@@ -18,6 +18,7 @@ from matplotlib.path import Path as Outline
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from microarpes.beamline.page_raster import RasterView
 from microarpes.beamline.pixel_classes import NO_FIT, PixelClass, class_of, robust_levels
 
 Floats = NDArray[np.float64]
@@ -115,12 +116,7 @@ def gap_label(phi: float | None) -> str:
 
 def half_pixel_extent(picture: MapPicture) -> tuple[float, float, float, float]:
     """Return left, right, bottom and top of the map in um: half a pixel beyond the outermost centres."""
-    steps = [abs(float(axis[-1] - axis[0])) / (len(axis) - 1) for axis in (picture.x, picture.y) if len(axis) > 1]
-    edges = []
-    for axis in (picture.x, picture.y):
-        own = abs(float(axis[-1] - axis[0])) / (len(axis) - 1) if len(axis) > 1 else (steps[0] if steps else 1.0)
-        edges += [float(axis.min()) - 0.5 * own, float(axis.max()) + 0.5 * own]
-    return edges[0], edges[1], edges[2], edges[3]
+    return _raster(picture).extent
 
 
 def _is_wide(picture: MapPicture) -> bool:
@@ -128,11 +124,8 @@ def _is_wide(picture: MapPicture) -> bool:
     return right - left > 3.0 * (top - bottom)
 
 
-def _upright(values: Any, picture: MapPicture) -> Any:
-    """Rows and columns so that x grows to the right and y upwards, whichever way the raster ran."""
-    rows = slice(None, None, -1) if len(picture.y) > 1 and picture.y[0] > picture.y[-1] else slice(None)
-    columns = slice(None, None, -1) if len(picture.x) > 1 and picture.x[0] > picture.x[-1] else slice(None)
-    return values[rows, columns]
+def _raster(picture: MapPicture) -> RasterView:
+    return RasterView(picture.x, picture.y, snake=True, fast_axis="x")
 
 
 def _draw_maps(figure: Figure, panels: Any, picture: MapPicture) -> None:
@@ -155,7 +148,7 @@ def _draw_maps(figure: Figure, panels: Any, picture: MapPicture) -> None:
 def _draw_map(figure: Figure, axes: Axes, values: Floats, picture: MapPicture, least: float, units: str) -> None:
     low, high = robust_levels(values, least)
     image = axes.imshow(
-        _upright(values, picture), origin="lower", extent=half_pixel_extent(picture), aspect="equal",
+        _raster(picture).upright(values), origin="lower", extent=half_pixel_extent(picture), aspect="equal",
         interpolation="none", cmap="viridis", vmin=low, vmax=high,
     )  # fmt: skip
     good = values[np.isfinite(values)]
@@ -193,7 +186,7 @@ def _draw_classes(axes: Axes, picture: MapPicture) -> None:
     wide, high = (right - left) / len(picture.x), (top - bottom) / len(picture.y)
     corners = np.array([[0.0, 0.0], [wide, 0.0], [wide, high], [0.0, high]])
     for kind, where, _ in _present(picture):
-        rows, columns = np.nonzero(_upright(where, picture))
+        rows, columns = np.nonzero(_raster(picture).upright(where))
         places = [(left + i * wide, bottom + j * high) for i, j in zip(columns, rows, strict=True)]
         squares = [Outline(np.vstack([corners + place, corners[:1]]), closed=True) for place in places]
         outline = Outline.make_compound_path(*squares)

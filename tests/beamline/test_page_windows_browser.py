@@ -2,41 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
-import time
-
 import pytest
+from page_viewing import LOOK, Server
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-#: What a script in the page needs of Bokeh: a model by its name, and where a place on the frame is on the screen.
-LOOK = """
-window.model = (name) => Bokeh.documents[0]?.get_model_by_name(name);
-window.place = (x, y) => {
-  const view = Bokeh.index.find_one(model("frame"));
-  const box = view.canvas_view.el.getBoundingClientRect();
-  return [box.x + view.frame.x_scale.compute(x), box.y + view.frame.y_scale.compute(y)];
-};
-"""
 TOKEN = "the-operator-of-this-test-0123456789"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None and os.environ.get("CI"):
-        pytest.fail("no Chromium was found, and in CI its tests are not left out; apt-get install chromium")
-    if found is None:
-        pytest.skip("no Chromium was found; apt-get install chromium, or what your system calls it")
-    from playwright.sync_api import sync_playwright
-
-    options = ["--no-sandbox", "--headless=new", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=options)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
@@ -45,19 +14,12 @@ def served(tmp_path_factory, make_raster):
     raster = make_raster(tmp_path_factory.mktemp("page"))
     for _ in raster.grow():
         pass
-    token, told = raster.directory / "token", raster.directory / "page.address"
+    token = raster.directory / "token"
     token.write_text(TOKEN)
     token.chmod(0o600)
-    command = [sys.executable, "-m", "microarpes.beamline.page_server", "--directory", str(raster.directory)]
-    process = subprocess.Popen([*command, "--address-file", str(told), "--operator-token", str(token)])
-    deadline = time.monotonic() + 40.0
-    while not told.exists():
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise TimeoutError("the page did not come up")
-        time.sleep(0.05)
-    yield raster, told.read_text()
-    process.terminate()
-    process.wait(20)
+    server = Server(raster.directory, "--operator-token", str(token))
+    yield raster, server.address
+    server.end()
 
 
 @pytest.fixture
@@ -71,7 +33,9 @@ def page(browser, served):
     page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
     page.add_init_script(LOOK)
     page.goto(served[1])
-    page.wait_for_function("() => window.Bokeh?.documents?.length && model('frame')?.title.text.includes('counts')")
+    page.wait_for_function(
+        "() => window.Bokeh?.documents?.length && Bokeh.documents[0] && model('frame')?.title.text.includes('counts')"
+    )
     page.get_by_label("try other windows").check()
     until_preview(page, "")
     yield page
@@ -91,9 +55,9 @@ def until_preview(page, other_than):
 
 
 def drag(page, start, end):
-    page.mouse.move(*page.evaluate("([x, y]) => place(x, y)", start))
+    page.mouse.move(*page.evaluate("([x, y]) => place('frame', x, y)", start))
     page.mouse.down()
-    page.mouse.move(*page.evaluate("([x, y]) => place(x, y)", end), steps=5)
+    page.mouse.move(*page.evaluate("([x, y]) => place('frame', x, y)", end), steps=5)
     page.mouse.up()
 
 
