@@ -126,10 +126,12 @@ def log_to_file(directory: Path) -> None:
     """Send what bluesky and ophyd log, tracebacks included, to ``engine.log`` instead of the terminal."""
     handler = logging.FileHandler(Path(directory) / ENGINE_LOG, delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    for name in ("bluesky", "ophyd"):
-        log = logging.getLogger(name)
-        log.handlers = [handler]
-        log.propagate = False
+    logs = [logging.getLogger(name) for name in ("bluesky", "ophyd")]
+    # One engine after another in one process: the file of the one before would be left open.
+    for before in {old for log in logs for old in log.handlers if isinstance(old, logging.FileHandler)}:
+        before.close()
+    for log in logs:
+        log.handlers, log.propagate = [handler], False
 
 
 def versions() -> dict[str, str]:

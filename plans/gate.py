@@ -42,6 +42,9 @@ class Gate:
     #: Accepted exposures whose median I0 is the reference, and how many there must be before I0 is judged.
     MEMORY = 31
     WARM_UP = 3
+    #: Frames without a count in a row before one is believed: the beam may look at nothing, but a detector that lost
+    #: its voltage, or repeats an image from before its first exposure, gives the same zeros.
+    DARK_IN_A_ROW = 4
 
     def __init__(
         self,
@@ -53,6 +56,7 @@ class Gate:
         self.limits = limits
         self.source = dict(source or {})
         self._digest: int | None = None
+        self._dark = 0
         self.tolerances = dict(tolerances)
         self.shape = shape
         self._flux: deque[float] = deque(maxlen=self.MEMORY)
@@ -103,17 +107,23 @@ class Gate:
         frame = evidence.frame
         if frame is None or frame.shape != self.shape:
             return
-        digest = zlib.crc32(frame.tobytes())
-        if digest == self._digest and frame.any():
-            # Two exposures of 120000 channels never give the same noise.
-            yield "frame holds the very counts of the one before: duplicated"
-        self._digest = digest
+        yield from self._seen_before(frame)
         if frame.dtype.kind == "f" and not np.isfinite(frame).all():
             yield f"{int((~np.isfinite(frame)).sum())} channels of the frame are not finite"
         elif frame.dtype.kind in "iu" and frame.min() < 0:
             yield f"{int((frame < 0).sum())} channels hold negative counts: not a number, or wrapped"
         elif frame.max() >= self._full_scale(frame):
             yield f"a channel holds {float(frame.max()):g} counts, saturation is {self._full_scale(frame):g}"
+
+    def _seen_before(self, frame: NDArray[Any]) -> Iterator[str]:
+        digest, before = zlib.crc32(frame.tobytes()), self._digest
+        self._digest = digest
+        self._dark = 0 if frame.any() else self._dark + 1
+        if 0 < self._dark < self.DARK_IN_A_ROW:
+            yield f"frame holds no count; believed when {self.DARK_IN_A_ROW} in a row hold none, this is {self._dark}"
+        elif not self._dark and digest == before:
+            # Two exposures of 120000 channels never give the same noise.
+            yield "frame holds the very counts of the one before: duplicated"
 
     def _axes(self, evidence: Evidence) -> Iterator[str]:
         for name, tolerance in self.tolerances.items():

@@ -184,11 +184,35 @@ def test_a_frame_with_the_counts_of_the_one_before_is_refused_whatever_its_id():
     assert "duplicated" in gate.judge(second)[0]
 
 
-def test_two_dark_frames_are_alike_and_no_duplicates():
+def judge_frame(gate, counts):
+    evidence = good_evidence()
+    evidence.frame = np.full(SHAPE, counts, dtype=np.int32)
+    return gate.judge(evidence)
+
+
+def test_a_dark_frame_is_believed_when_its_retakes_are_dark_too():
+    # The beam may look at a hole in the holder; there every frame is dark, and alike, and no duplicate.
     gate = make_gate()
-    dark = good_evidence()
-    dark.frame = np.zeros(SHAPE, dtype=np.int32)
-    assert gate.judge(dark) == gate.judge(dark) == []
+    for dark in range(1, gate.DARK_IN_A_ROW):
+        (reason,) = judge_frame(gate, 0)
+        assert "no count" in reason
+        assert reason.endswith(f"this is {dark}")
+    assert judge_frame(gate, 0) == judge_frame(gate, 0) == []
+
+
+def test_each_bright_frame_asks_the_next_dark_one_for_its_retakes_again():
+    # A detector whose high voltage trips within a raster gives the zeros of a hole.
+    gate = make_gate()
+    while judge_frame(gate, 0):
+        pass
+    assert judge_frame(gate, 1) == []
+    assert "this is 1" in judge_frame(gate, 0)[0]
+    assert judge_frame(gate, 2) == []
+    assert "this is 1" in judge_frame(gate, 0)[0]
+
+
+def test_a_dark_point_is_believed_before_an_operator_is_called():
+    assert Gate.DARK_IN_A_ROW <= GateLimits().max_attempts
 
 
 @pytest.mark.parametrize(
