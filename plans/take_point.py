@@ -83,6 +83,32 @@ def take_point(
     """
     yield Msg("checkpoint")
     yield Msg("rewindable", None, False)
+    summed, attempt = yield from take_exposures(taker, pixel, request)
+    if following is not None:
+        yield Msg("set", taker.station, dict(following), ahead=True, group="move")
+    yield from _store(taker, summed, pixel, attempt)
+    yield Msg("create", None, name="primary")
+    yield Msg("read", taker.accepted)
+    yield Msg("save")
+    yield Msg("rewindable", None, True)
+
+
+def take_exposures(
+    taker: PointTaker, pixel: int, request: Mapping[str, float]
+) -> Generator[Msg, Any, tuple[Evidence, int]]:
+    """Expose at a place until the gate has accepted what makes a point; return their sum and the attempts it took.
+
+    What a reference or a landmark is made of too: nothing is stored but what was refused. To be run where the RunEngine
+    may not rewind.
+
+    Parameters
+    ----------
+    taker : PointTaker
+    pixel : int
+        What refused frames are filed under; negative for what is no pixel.
+    request : mapping
+        Axis to position, um and deg.
+    """
     good: list[Evidence] = []
     refusals = _Refusals(pixel, taker.gate.limits.max_attempts)
     while len(good) < taker.sub_frames:
@@ -103,13 +129,7 @@ def take_point(
         yield from _reject(taker, evidence, pixel, refusals.attempt - 1, reasons)
         if reasons != [INTERRUPTED]:
             yield from refusals.pause_or_delay(taker, reasons)
-    if following is not None:
-        yield Msg("set", taker.station, dict(following), ahead=True, group="move")
-    yield from _store(taker, total(good), pixel, refusals.attempt)
-    yield Msg("create", None, name="primary")
-    yield Msg("read", taker.accepted)
-    yield Msg("save")
-    yield Msg("rewindable", None, True)
+    return total(good), refusals.attempt
 
 
 #: Seconds before the retake after the first, second, ... failure: most faults of a beamline pass by themselves.

@@ -68,7 +68,7 @@ def test_a_raster_is_refused_where_the_devices_do_not_fit_its_limits():
     from types import SimpleNamespace
 
     from microarpes.plans.limits import GateLimits
-    from microarpes.plans.raster import check_beam
+    from microarpes.plans.preflight import check_beam
 
     station = SimpleNamespace(beam=SimpleNamespace(check="gated"), top_up=None)
     assert check_beam(station, GateLimits()) == []

@@ -7,7 +7,7 @@ from bluesky import plan_stubs as bps
 from bluesky.utils import Msg, RunEngineInterrupted
 
 from microarpes.plans.grid import RasterGrid
-from microarpes.plans.raster import take_rows
+from microarpes.plans.rows import take_rows
 
 #: Three rows of two, walked 0 1 / 3 2 / 4 5.
 GRID = RasterGrid.centred(2, 3, 10.0)
@@ -18,7 +18,7 @@ def rows_of(bench, row_stop, grid=GRID):
     yield from bps.open_run()
     yield Msg("stage", bench.taker.accepted)
     yield from bps.declare_stream(bench.taker.accepted, name="primary")
-    ended_early = yield from take_rows(bench.taker, grid, row_stop)
+    ended_early = yield from take_rows(bench.taker, grid.rows(), row_stop)
     yield Msg("unstage", bench.taker.accepted)
     yield from bps.close_run(reason=ended_early)
 

@@ -1,0 +1,56 @@
+"""The start document of a raster: all that replay and publication need (docs/explanation/run-documents.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microarpes.devices.end_station import EndStation
+from microarpes.devices.region import AngleWindow
+from microarpes.plans.grid import RasterGrid
+from microarpes.plans.limits import GateLimits
+
+
+def calibration_record(calibration: Mapping[str, Any], n_window: int, n_angle: int) -> dict[str, Any]:
+    """Return the record a run begins with: one E_F a window, a whole row shift an angle channel."""
+    record = dict(calibration)
+    record.setdefault("row_shift", [0] * n_angle)
+    for name in ("ef", "ef_error"):
+        values = list(np.broadcast_to(np.asarray(record[name], dtype=np.float64), (n_window,)))
+        record[name] = [float(value) for value in values]
+    record["row_shift"] = [int(shift) for shift in record["row_shift"]]
+    return record
+
+
+def start_document(
+    station: EndStation,
+    grid: RasterGrid,
+    windows: Sequence[AngleWindow],
+    calibration: Mapping[str, Any],
+    axes: tuple[NDArray[np.float64], NDArray[np.float64]],
+    limits: GateLimits,
+) -> dict[str, Any]:
+    """Return what a start document says of raster, region, windows, calibration, source and gate."""
+    energy, angle = axes
+    source, described = station.source.settings(), station.analyser.describe_region()
+    if described["excitation_energy"] is None:
+        described["excitation_energy"] = source["photon_energy"]
+    return {
+        "plan_name": "gap_raster",
+        "grid": grid.document(),
+        "shape": list(grid.shape),
+        "extents": [[grid.y.start, grid.y.stop], [grid.x.start, grid.x.stop]],
+        "num_points": grid.num_points,
+        "motors": ["manipulator_y", "manipulator_x"],
+        "region": described,
+        "windows": [window.model_dump() for window in windows],
+        "energy_axis": energy.tolist(),
+        "angle_axis": angle.tolist(),
+        "calibration": dict(calibration),
+        "source": source,
+        "gate": limits.model_dump(),
+        "frame_file": "frames.h5",
+    }
