@@ -85,13 +85,15 @@ class AnalyserSection(_Section):
     """The analyser's driver, and the count rate (counts/s on the whole detector) at which its detector is spared.
 
     ``pvs`` replaces entries of the driver's map where a site's fork has other names or units; ``energy_ratio`` says for
-    a lens mode which kinetic energies its lens table covers, over the pass energy.
+    a lens mode which kinetic energies its lens table covers, over the pass energy. The slit is along the polar axis,
+    y, or across it.
     """
 
     prefix: Name
     driver: Literal["ses", "specs", "peak", "mbs"] = "ses"
     pvs: dict[str, Name] = Field(default_factory=dict)
     energy_ratio: dict[str, tuple[Positive, Positive]] = Field(default_factory=dict)
+    slit_axis: Literal["x", "y"] = "y"
     count_rate_pv: Name = ""
     max_count_rate: Positive | None = None
     detector: DetectorSection = DetectorSection()
@@ -166,12 +168,18 @@ class CalibrationSection(_Section):
 
 
 class SampleSection(_Section):
-    """What is known of the sample; text, and numbers in K and mbar."""
+    """What is known of the sample; text, and numbers in K and mbar.
+
+    The lattice constant (Å) of a square lattice, and polar, tilt and azimuth (deg) at which the middle of the slit sees
+    normal emission with the lattice's axes along x and y, give windows their momenta.
+    """
 
     id: str = ""
     cleave_time: str = ""
     cleave_temperature: Positive | None = None
     base_pressure: Positive | None = None
+    lattice_constant: Positive | None = None
+    normal_emission: Triple = (0.0, 0.0, 0.0)
 
 
 def _some_and_distinct(windows: tuple[AngleWindow, ...]) -> tuple[AngleWindow, ...]:

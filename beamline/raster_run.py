@@ -6,19 +6,19 @@ import functools
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from bluesky.utils import RunEngineInterrupted
 
+from microarpes.beamline.at_angles import at_angles
 from microarpes.beamline.config import Config
 from microarpes.beamline.control import ControlServer
 from microarpes.beamline.detector import make_detector
 from microarpes.beamline.engine import RunJournals, Watcher, make_engine
 from microarpes.beamline.followers import Followers
-from microarpes.beamline.instrument import sample_geometry
 from microarpes.beamline.progress import ProgressDisplay
 from microarpes.plans.grid import RasterGrid
 from microarpes.plans.raster import gap_raster
@@ -69,25 +69,6 @@ def start_metadata(config: Config) -> dict[str, Any]:
     }
 
 
-def beam_at(config: Config, angles: Sequence[float]) -> dict[str, Any]:
-    """Return incidence (deg), spot size and footprint (um FWHM) of the beam at polar, tilt, azimuth (deg).
-
-    A footprint that cannot be, because the beam would come from behind, is None: it is no reason not to measure.
-    """
-    from microarpes.devices.footprint import footprint
-
-    source = config.source
-    beam = {"incidence": source.beam_incidence, "spot_size": list(source.spot_size), "footprint": None}
-    try:
-        found = footprint(source.spot_size, source.beam_incidence, angles, sample_geometry(config))
-    except ValueError as error:
-        logger.warning("the footprint of the beam is not known: %s", error)
-        return beam
-    axes = {"major": found.major, "minor": found.minor, "orientation": found.orientation}
-    on_sample = {"incidence_on_sample": found.incidence, "footprint_axes": axes}
-    return beam | {"footprint": [found.u, found.v], **on_sample}
-
-
 def configured_raster(
     config: Config,
     station: EndStation,
@@ -116,7 +97,7 @@ def configured_raster(
         directory=journals.directory,
         limits=config.gate,
         storage_error=journals.error,
-        beam_at=functools.partial(beam_at, config),
+        at_angles=functools.partial(at_angles, config),
         flat_field=detector.flat_field,
         **({} if server is None else server.control.of_raster()),
         md={"detector": detector.document(), **start_metadata(config), **(md or {})},

@@ -40,7 +40,7 @@ def gap_raster(
     directory: Path,
     limits: GateLimits | None = None,
     storage_error: Callable[[], Exception | None] = lambda: None,
-    beam_at: Callable[[Sequence[float]], Mapping[str, Any]] = lambda angles: {},
+    at_angles: Callable[[Sequence[float]], Mapping[str, Any]] = lambda angles: {},
     flat_field: FlatField | None = None,
     row_stop: Callable[[], bool] = lambda: False,
     announce: Callable[[str], None] = lambda reason: None,
@@ -69,8 +69,8 @@ def gap_raster(
     limits : GateLimits, optional
     storage_error : callable, optional
         Returns why documents cannot be stored now, or None; asked before every exposure.
-    beam_at : callable, optional
-        Returns what the start document says under ``beam`` at polar, tilt and azimuth (deg): incidence, footprint.
+    at_angles : callable, optional
+        Returns what else the start document says at polar, tilt and azimuth (deg): the beam's footprint, momenta.
     flat_field : FlatField, optional
         Of the detector in this region: its mean over each window goes into the calibration record, and all of it into
         the frame file. A sweep averages it out: then it is not asked for.
@@ -127,7 +127,7 @@ def gap_raster(
     start["sub_frames"] = {"number": sub_frames, "iterations": part.iterations, "acquire_time": part.acquire_time}
     rows = [left for row in grid.rows() if (left := [point for point in row if point.pixel not in done])]
     start["num_points"] = sum(map(len, rows))
-    start |= {"beam": dict(beam_at(station.manipulator.angles())), **(md or {})}
+    start |= {**at_angles(station.manipulator.angles()), **(md or {})}
 
     def raster() -> MsgGenerator:
         uid: str = yield from bps.open_run(start)
