@@ -107,8 +107,8 @@ def sim(context: typer.Context) -> None:
 @app.command("map")
 def map_(
     config: ConfigFile,
-    points: Points,
-    step: Step,
+    points: Annotated[str | None, typer.Option(help="Pixels along x and y, NXxNY.")] = None,
+    step: Annotated[float | None, typer.Option(help="Distance of neighbouring pixels, um.")] = None,
     centre: Annotated[str, typer.Option(help="Centre of the raster, x,y in um.")] = "0,0",
     snake: Annotated[bool, typer.Option(help="Every other row backwards.")] = True,
     directory: Directory = Path("microarpes-data"),
@@ -121,10 +121,27 @@ def map_(
     page: Page = True,
     control: Control = False,
     summary: Summary = None,
+    resume: Annotated[
+        str | None, typer.Option(help="Measure what is left of this run: uid, the beginning of one, -1, or its folder.")
+    ] = None,
+    accept_differences: Annotated[
+        bool, typer.Option("--accept-differences", help="Resume though the beamline is not as it was.")
+    ] = False,
 ) -> None:
-    """Raster whatever beamline the config names."""
+    """Raster whatever beamline the config names; or take up a raster where an earlier run of it ended."""
+    from microarpes.beamline.map import resume_map, run_map
+
+    if resume is not None:
+        if points or step or exposure or sample or operator or windows:
+            raise Refused("--resume goes on as the run began: leave out points, step, exposure, sample and windows")
+        resume_map(
+            config, resume, directory=directory, accept_differences=accept_differences, page=page, control=control,
+            summary=summary,
+        )  # fmt: skip
+        return
+    if points is None or step is None:
+        raise Refused("a raster needs --points and --step, or --resume RUN; write --points 20x20 --step 10")
     nx, ny = parse_points(points)
-    from microarpes.beamline.map import run_map
 
     run_map(
         config, (nx, ny), step=step, centre=parse_pair("--centre", centre), snake=snake, directory=directory,

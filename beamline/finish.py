@@ -12,6 +12,7 @@ from microarpes.beamline.map import RunFailed, RunStopped
 from microarpes.beamline.raster_run import RasterOutcome
 from microarpes.beamline.report import write_gap_map
 from microarpes.beamline.report_material import gather
+from microarpes.beamline.run_chain import read_map
 from microarpes.beamline.stored_figures import (
     NOT_FITTED,
     gap_figures,
@@ -48,14 +49,15 @@ def finish_run(directory: Path, outcome: RasterOutcome, *, summary: Path | None,
         The operator had the run end after a row, and nothing is missing up to there.
     """
     folder = (Path(directory) / outcome.uid).resolve()
-    run = read_run(folder)
+    # A run that resumes others: the map is of all of them, the clock its own.
+    run, own = read_map(folder), read_run(folder)
     truth, live = truth_of_run(run, seed)
     picture = folder / GAP_PICTURE
     write_gap_map(picture, map_picture(run, truth), title=title(run))
     files = {"folder": str(folder), "gap_map": str(picture), "frames": str(folder / FRAME_FILE)}
     files |= {"journal": str(folder / RAW_JOURNAL), "gap_journal": str(folder / GAP_JOURNAL)}
-    figures, times = gap_figures(run, truth, live), run_times(run, outcome.elapsed)
-    stopped = stopped_by_operator(run)
+    figures, times = gap_figures(run, truth, live), run_times(own, outcome.elapsed)
+    stopped = stopped_by_operator(own)
     numbers = summarise(figures, times, run_uid=outcome.uid, seed=seed, files=files, stopped=stopped)
     if (report := try_report(folder / REPORT, lambda: gather(run, numbers), picture)) is not None:
         numbers["files"]["report"] = str(report)

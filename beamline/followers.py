@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from microarpes.beamline.engine import GAP_JOURNAL
+from microarpes.beamline.journal_lock import is_being_written
+
 logger = logging.getLogger(__name__)
 
 #: How far each follower stands back behind the scan.
@@ -52,7 +55,17 @@ class Followers:
         fit = self._start("fit", doc["uid"], *writer, *self.fit_arguments)
         self._start("catalog", doc["uid"], *writer, "--derived-writer", str(fit.pid))
 
-    def _start(self, what: str, uid: str, *arguments: str) -> subprocess.Popen[bytes]:
+    def catch_up(self, uid: str) -> None:
+        """Start fit and catalog for a run that has its stop document by now, as one that was cut off gets it.
+
+        The followers it had may still be at work on it; then they come to its end by themselves.
+        """
+        fitted = self.directory / uid / GAP_JOURNAL
+        if not (fitted.exists() and is_being_written(fitted)):
+            self._start("fit", uid, *self.fit_arguments, name=f"fit of run {uid[:8]}")
+        self._start("catalog", uid, name=f"catalog of run {uid[:8]}")
+
+    def _start(self, what: str, uid: str, *arguments: str, name: str = "") -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", f"microarpes.beamline.follow_{what}"]
         command += ["--directory", str(self.directory), "--run", uid, *arguments]
         log = self.directory / uid / f"{what}.log"
@@ -64,7 +77,7 @@ class Followers:
         # At once: a follower takes seconds of a core before it is up. Not in a session of its own: Linux schedules
         # sessions as equals (autogroup), whatever the niceness of what runs in them.
         os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS[what])
-        self.processes[what] = process
+        self.processes[name or what] = process
         return process
 
     def wait(self, timeout: float = 120.0) -> list[str]:
@@ -83,10 +96,10 @@ class Followers:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-                problems.append(f"the {what} follower did not catch up within {timeout:g} s; see {what}.log of the run")
+                problems.append(f"the {what} follower did not catch up within {timeout:g} s; see its log in the run")
                 continue
             if status != 0:
-                problems.append(f"the {what} follower ended with status {status}; see {what}.log of the run")
+                problems.append(f"the {what} follower ended with status {status}; see its log in its folder")
         self.processes.clear()
         return problems
 

@@ -20,6 +20,8 @@ from typing import Any
 import msgpack
 import numpy as np
 
+from microarpes.beamline.journal_lock import lock_for_writing
+
 MAGIC = b"MAJRNL1\n"
 _HEADER = struct.Struct("<II")
 #: A record longer than this is taken for garbage; the largest real one is a few MB of EDCs.
@@ -87,8 +89,11 @@ class JournalWriter:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        keep = end_of_records(self.path) if self.path.exists() else 0
         self._file = open(self.path, "ab", buffering=0)
+        if not lock_for_writing(self._file):
+            self._file.close()
+            raise JournalError(f"{self.path} is being written by another process; end that one first")
+        keep = end_of_records(self.path) if self._file.tell() else 0
         if self._file.tell() > keep:
             self._file.truncate(keep)
         if keep == 0:

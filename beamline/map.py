@@ -39,6 +39,48 @@ def make_grid(nx: int, ny: int, step: float, centre: tuple[float, float], snake:
         raise ConfigError(str(error)) from None
 
 
+def resume_map(
+    config_file: Path,
+    name: str,
+    *,
+    directory: Path,
+    accept_differences: bool,
+    page: bool,
+    control: bool,
+    summary: Path | None,
+) -> None:
+    """Measure what is left of a raster that was cut off, as a run that resumes it.
+
+    Raises
+    ------
+    ConfigError, ValueError, ConnectionError, NoSuchRun
+        Bad input, a run that cannot be resumed, or a beamline that is not there or not as it was; no motor has moved.
+    RunFailed, RunStopped
+        As for `run_map`.
+    """
+    config = load_config(config_file)
+    from microarpes.beamline.instrument import connect_end_station, prepare_channel_access
+
+    prepare_channel_access(config.channel_access)
+    from microarpes.beamline.resume import close_orphan, find_unfinished
+    from microarpes.beamline.run_names import run_folder
+
+    folder = run_folder(directory, name)
+    unfinished = find_unfinished(folder)
+    station = connect_end_station(config)
+    from microarpes.beamline.finish import finish_run
+    from microarpes.beamline.raster_run import run_raster
+
+    close_orphan(folder, "interrupted: what took it was gone")
+    sys.stdout.write(f"resuming run {unfinished.uid[:8]}: {len(unfinished.done)} pixels are there\n")
+    with shown_page(folder.parent, page, control=control):
+        outcome = run_raster(
+            config, station, unfinished, folder.parent, stream=sys.stdout, wait_for_control=control,
+            accept_differences=accept_differences,
+        )  # fmt: skip
+    finish_run(folder.parent, outcome, summary=summary)
+
+
 def run_map(
     config_file: Path,
     points: tuple[int, int],

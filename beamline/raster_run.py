@@ -20,8 +20,10 @@ from microarpes.beamline.detector import make_detector
 from microarpes.beamline.engine import RunJournals, Watcher, make_engine
 from microarpes.beamline.followers import Followers
 from microarpes.beamline.progress import ProgressDisplay
+from microarpes.beamline.resume import Objections, Unfinished, moved_away
 from microarpes.plans.grid import RasterGrid
 from microarpes.plans.raster import gap_raster
+from microarpes.plans.rows import planned_position
 from microarpes.plans.take_point import MsgGenerator
 
 if TYPE_CHECKING:
@@ -87,27 +89,77 @@ def configured_raster(
     microarpes.beamline.detector.DetectorError
         What the configuration declares of the detector cannot be used.
     """
-    detector = make_detector(config.analyser.detector)
     return gap_raster(
         station,
         grid,
         config.region,
         config.windows,
         calibration_record(config),
-        directory=journals.directory,
         limits=config.gate,
-        storage_error=journals.error,
-        at_angles=functools.partial(at_angles, config),
-        flat_field=detector.flat_field,
-        **({} if server is None else server.control.of_raster()),
-        md={"detector": detector.document(), **start_metadata(config), **(md or {})},
+        **surroundings(config, journals, md or {}, server),
     )
+
+
+def resumed_raster(
+    config: Config,
+    station: EndStation,
+    unfinished: Unfinished,
+    journals: RunJournals,
+    md: Mapping[str, Any] | None = None,
+    server: ControlServer | None = None,
+    *,
+    accept_differences: bool = False,
+    tell: Callable[[str], None] = logger.warning,
+) -> MsgGenerator:
+    """Return the plan of what is left of a raster: region, windows, calibration and gate are those it had.
+
+    The configuration says where the devices are; where it, or the beamline, is not as it was, every difference is told
+    and forbids the run unless they are accepted. Axes that no longer stand where they were held are moved back.
+    """
+    back = moved_away(unfinished, station)
+    for name, position in back.items():
+        tell(f"{name} is moved back to {position:g} {getattr(station.manipulator, name).units}, where it was")
+    objections = Objections(unfinished.start, accept_differences, tell)
+    resumes = {"resumes": unfinished.uid, "resumed_pixels": len(unfinished.done)}
+    return gap_raster(
+        station,
+        unfinished.grid,
+        unfinished.region,
+        unfinished.windows,
+        unfinished.calibration,
+        limits=unfinished.limits,
+        done=unfinished.done,
+        target=lambda point: {**planned_position(point), **back},
+        objections=objections,
+        **surroundings(config, journals, {**unfinished.described, **(md or {}), **resumes}, server),
+    )
+
+
+def surroundings(
+    config: Config, journals: RunJournals, md: Mapping[str, Any], server: ControlServer | None
+) -> dict[str, Any]:
+    """Return the arguments of `gap_raster` that are of the beamline and not of the raster.
+
+    Raises
+    ------
+    microarpes.beamline.detector.DetectorError
+        What the configuration declares of the detector cannot be used.
+    """
+    detector = make_detector(config.analyser.detector)
+    return {
+        "directory": journals.directory,
+        "storage_error": journals.error,
+        "at_angles": functools.partial(at_angles, config),
+        "flat_field": detector.flat_field,
+        "md": {"detector": detector.document(), **start_metadata(config), **md},
+        **({} if server is None else server.control.of_raster()),
+    }
 
 
 def run_raster(
     config: Config,
     station: EndStation,
-    grid: RasterGrid,
+    raster: RasterGrid | Unfinished,
     directory: Path,
     *,
     stream: TextIO,
@@ -115,6 +167,7 @@ def run_raster(
     wait_for_control: bool = False,
     md: Mapping[str, Any] | None = None,
     follower_timeout: float = 120.0,
+    accept_differences: bool = False,
 ) -> RasterOutcome:
     """Raster, fit and store; return when the followers have caught up.
 
@@ -123,7 +176,8 @@ def run_raster(
     config : Config
     station : EndStation
         Connected.
-    grid : RasterGrid
+    raster : RasterGrid or Unfinished
+        A whole raster, or one of which another run has a part.
     directory : Path
         Where runs are kept.
     stream : file
@@ -137,6 +191,8 @@ def run_raster(
         Added to the start document.
     follower_timeout : float
         Seconds the followers may need after the last point.
+    accept_differences : bool
+        Resume though the beamline is not as it was.
 
     Raises
     ------
@@ -153,7 +209,14 @@ def run_raster(
     started = time.monotonic()
     try:
         with server.listening(directory):
-            plan = configured_raster(config, station, grid, journals, md, server)
+            if isinstance(raster, Unfinished):
+                plan = resumed_raster(
+                    config, station, raster, journals, md, server,
+                    accept_differences=accept_differences, tell=lambda line: print(line, file=stream, flush=True),
+                )  # fmt: skip
+                followers.catch_up(raster.uid)
+            else:
+                plan = configured_raster(config, station, raster, journals, md, server)
             status = drive(engine, plan, question)
         elapsed = time.monotonic() - started
         problems = followers.wait(follower_timeout)

@@ -55,6 +55,7 @@ class Axis(Device):
     backlash_velocity = Cpt(EpicsSignal, ".BVEL", auto_monitor=True)
     backlash_acceleration_time = Cpt(EpicsSignal, ".BACC", auto_monitor=True)
     direction = Cpt(EpicsSignalRO, ".DIR", auto_monitor=True)
+    offset = Cpt(EpicsSignalRO, ".OFF", auto_monitor=True)
     mode = Cpt(EpicsSignal, ".SPMG", auto_monitor=True)
     egu = Cpt(EpicsSignalRO, ".EGU", string=True, auto_monitor=True)
     limit_violation = Cpt(EpicsSignalRO, ".LVIO", auto_monitor=False)

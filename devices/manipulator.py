@@ -63,6 +63,22 @@ class Manipulator(Device):
         found = read_fresh({name: getattr(self, name).readback for name in AXES[3:]})
         return [float(found[name]["value"]) for name in AXES[3:]]
 
+    def describe_axes(self) -> dict[str, dict[str, Any]]:
+        """Return where each axis is and what its coordinates mean, for the start document; um or deg."""
+        settings = {name: axis.settings for name, axis in self.axes.items()}
+        return {
+            name: {
+                "position": float(reading["readback"]["value"]),
+                "units": settings[name].units,
+                "offset": settings[name].offset,
+                "direction": settings[name].direction,
+                "low_limit": settings[name].low_limit,
+                "high_limit": settings[name].high_limit,
+                "tolerance": self.axes[name].tolerance,
+            }
+            for name, reading in self.positions().items()
+        }
+
     def positions(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Read all axes at once by explicit get: axis to ``{"readback", "done"}`` readings."""
         signals = {}

@@ -68,6 +68,8 @@ class MotorSettings:
         SPMG, an index of `MODES`.
     egu : str
         EGU.
+    offset : float
+        OFF: what user coordinates have and dial coordinates have not.
     """
 
     low_limit: float
@@ -81,6 +83,7 @@ class MotorSettings:
     direction: int
     mode: int
     egu: str
+    offset: float
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> MotorSettings:

@@ -47,6 +47,7 @@ def gap_raster(
     interleaved: Sequence[Interleaved] = (),
     target: Callable[[RasterPoint], Mapping[str, float]] = planned_position,
     done: Set[int] = frozenset(),
+    objections: Callable[[Mapping[str, Any]], Sequence[str]] = lambda start: (),
     md: Mapping[str, Any] | None = None,
 ) -> MsgGenerator:
     """Raster a sample and emit one event a pixel.
@@ -85,6 +86,8 @@ def gap_raster(
         Returns where the axes have to be for a pixel, axis to um and deg; by default its planned position.
     done : set of int, optional
         Pixels that an earlier run has: they are left out, they are not counted in the start document's ``num_points``.
+    objections : callable, optional
+        Shown the start document when all is set and no motor has moved; what it returns forbids the run.
     md : mapping, optional
         Goes into the start document: sample, operator and the like.
 
@@ -128,6 +131,8 @@ def gap_raster(
     rows = [left for row in grid.rows() if (left := [point for point in row if point.pixel not in done])]
     start["num_points"] = sum(map(len, rows))
     start |= {**at_angles(station.manipulator.angles()), **(md or {})}
+    if problems := list(objections(start)):
+        raise ValueError("; ".join(problems))
 
     def raster() -> MsgGenerator:
         uid: str = yield from bps.open_run(start)

@@ -45,6 +45,7 @@ def start_document(
         "extents": [[grid.y.start, grid.y.stop], [grid.x.start, grid.x.stop]],
         "num_points": grid.num_points,
         "motors": ["manipulator_y", "manipulator_x"],
+        "axes": station.manipulator.describe_axes(),
         "region": described,
         "windows": [window.model_dump() for window in windows],
         "energy_axis": energy.tolist(),

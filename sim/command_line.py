@@ -91,7 +91,8 @@ def _parser() -> argparse.ArgumentParser:
         "--noise",
         choices=("frame", "pixel"),
         default="frame",
-        help="frame: every exposure has noise of its own; pixel: the same position and region give the same frame",
+        help="frame: every exposure has noise of its own; pixel: the same position and region give the same frame, "
+        "but for its first channel",
     )
     parser.add_argument("--recording", metavar="FILE", help="serve this HDF5 recording in place of the sample")
     parser.add_argument(

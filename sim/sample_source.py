@@ -70,7 +70,8 @@ class SampleSource:
         Counts per second on the whole frame (`REFERENCE`) with the beam on live flake at full ring current.
     noise : {"frame", "pixel"}
         Whether counting noise is seeded by the attempt, so that retakes are independent, or by the requested
-        position and the region, so that they are equal.
+        position and the region, so that they are equal, but for the first channel: it has a count more in every other
+        exposure, or a retake would be taken for a frame that was sent twice.
     mesh : float
         Depth of the shadow that a mesh throws on the detector; 0 for none.
     """
@@ -157,7 +158,10 @@ class SampleSource:
         mean = self.expected(window, conditions, poses, dose)
         entropy = [self._seed, attempt] if self._noise == "frame" else self._pixel_entropy(window, poses[-1])
         rng = np.random.Generator(np.random.SFC64(entropy))
-        return Frame(rng.poisson(mean).astype(np.int32))
+        counts = rng.poisson(mean).astype(np.int32)
+        if self._noise == "pixel":
+            counts[0, 0] += attempt % 2
+        return Frame(counts)
 
     def _pixel_entropy(self, window: Window, pose: Pose) -> list[int]:
         lengths = (pose.x_setpoint, pose.y_setpoint, pose.z, pose.polar, pose.tilt, pose.azimuth)

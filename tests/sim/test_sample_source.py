@@ -90,6 +90,9 @@ def test_pixel_noise_depends_on_position_and_region_alone():
         return source.frame(window, CONDITIONS, (pose,), OPEN, attempt).counts
 
     assert np.array_equal(counts(ON_FLAKE, 1), counts(ON_FLAKE, 9))
+    # Between one exposure and the next the first channel differs by a count: a retake is no duplicate.
+    difference = np.abs(counts(ON_FLAKE, 1) - counts(ON_FLAKE, 2))
+    assert (difference[0, 0], difference.sum()) == (1, 1)
     # A nanometre is the grain of a position.
     assert np.array_equal(counts(ON_FLAKE, 1), counts(replace(ON_FLAKE, x_setpoint=-20.0 + 2e-4), 1))
     assert not np.array_equal(counts(ON_FLAKE, 1), counts(replace(ON_FLAKE, x_setpoint=-19.99), 1))

@@ -1,0 +1,31 @@
+"""Who writes a journal: one process at a time, and the lock goes with it, however it dies."""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+from typing import IO, Any
+
+
+def lock_for_writing(file: IO[Any]) -> bool:
+    """Take the lock of an open journal until it is closed; return False where another process has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        # A file system without locks: journals have names of their own, and nothing but a resume opens one again.
+        return True
+    return True
+
+
+def is_being_written(path: Path) -> bool:
+    """Tell whether a living process has a journal open for writing."""
+    with open(path, "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False

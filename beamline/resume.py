@@ -1,0 +1,226 @@
+"""Take up a raster where an earlier run ended: what it measured, what is left, and what has changed since."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from microarpes.beamline.engine import RAW_JOURNAL
+from microarpes.beamline.journal import JournalWriter, read_documents
+from microarpes.beamline.journal_lock import is_being_written
+from microarpes.beamline.run_chain import read_chain
+from microarpes.beamline.stored_run import StoredRun
+from microarpes.devices.end_station import SOURCE_SETTINGS, EndStation
+from microarpes.devices.region import AngleWindow, Region
+from microarpes.plans.grid import RasterGrid
+from microarpes.plans.limits import GateLimits
+
+Document = Mapping[str, Any]
+#: Axes that a raster leaves where they are.
+HELD = ("z", "polar", "tilt", "azimuth")
+
+
+class ResumeError(ValueError):
+    """A run cannot be taken up again; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A raster that was cut off, stopped or aborted.
+
+    Attributes
+    ----------
+    uid : str
+        Of the last run of the raster.
+    start : mapping
+        Its start document.
+    done : frozenset of int
+        Pixels that it, and the runs it resumes, acknowledged.
+    calibration : mapping
+        The last calibration record.
+    held : mapping
+        Axis that the raster does not move to where it was at the newest pixel, um or deg.
+    """
+
+    uid: str
+    start: Document
+    done: frozenset[int]
+    calibration: Document
+    held: Mapping[str, float]
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What the start document says of sample and seed."""
+        return {name: self.start[name] for name in ("sample", "seed") if name in self.start}
+
+    @property
+    def grid(self) -> RasterGrid:
+        """The whole raster."""
+        return RasterGrid(**{name: value for name, value in self.start["grid"].items() if name != "units"})
+
+    @property
+    def region(self) -> Region:
+        """The region that was asked for."""
+        described = {name: value for name, value in self.start["region"].items() if name in Region.model_fields}
+        swept = described["acquisition_mode"] == "Swept"
+        for follows in ("centre_energy",) if swept else ("low_energy", "high_energy"):
+            described[follows] = None
+        return Region(**described | {"excitation_energy": None})
+
+    @property
+    def windows(self) -> tuple[AngleWindow, ...]:
+        """The windows that were summed."""
+        return tuple(AngleWindow(**window) for window in self.start["windows"])
+
+    @property
+    def limits(self) -> GateLimits:
+        """The gate's limits."""
+        return GateLimits(**self.start["gate"])
+
+
+def find_unfinished(folder: Path) -> Unfinished:
+    """Read what there is of a raster, from the journals of the run and of those it resumes.
+
+    Raises
+    ------
+    ResumeError
+        It is still being taken, it is complete, or it is no raster.
+    microarpes.beamline.stored_run.NoSuchRun
+        There is no such run.
+    """
+    folder = Path(folder)
+    chain = read_chain(folder, lean=True)
+    start = chain[-1].start
+    uid = str(start["uid"])
+    if is_being_written(folder / RAW_JOURNAL):
+        raise ResumeError(f"run {uid} is still being taken; stop or abort it first")
+    if missing := [key for key in ("grid", "region", "windows", "calibration", "gate") if key not in start]:
+        raise ResumeError(f"run {uid} cannot be resumed: its start document has no {', '.join(missing)}")
+    done = frozenset(pixel for run in chain for pixel in run.events)
+    left = int(start["num_points"]) - len(chain[-1].events)
+    if left <= 0:
+        raise ResumeError(f"run {uid} is complete: all its {start['num_points']} pixels are measured")
+    return Unfinished(uid, start, done, _last_calibration(folder, start), _held(chain))
+
+
+def _held(chain: Sequence[StoredRun]) -> dict[str, float]:
+    events = [event for run in chain for event in run.events.values()]
+    if not events:
+        return {}
+    newest = max(events, key=lambda event: float(event["time"]))["data"]
+    return {name: float(newest[f"manipulator_{name}"]) for name in HELD}
+
+
+def moved_away(unfinished: Unfinished, station: EndStation) -> dict[str, float]:
+    """Return the axes that are no longer where they were held, with where that was: the resumed raster moves them back.
+
+    An angle that somebody turned, or a focus that was left at a reference when the run was cut off.
+    """
+    return {
+        name: round(position, 6)
+        for name, position in unfinished.held.items()
+        if abs(getattr(station.manipulator, name).position - position) > getattr(station.manipulator, name).tolerance
+    }
+
+
+def _last_calibration(folder: Path, start: Document) -> Document:
+    record = dict(start["calibration"])
+    streams = {}
+    for name, doc in read_documents(folder / RAW_JOURNAL):
+        if name == "descriptor":
+            streams[doc["uid"]] = doc["name"]
+        elif name == "event" and streams.get(doc["descriptor"]) == "calibration":
+            record |= {key: value for key, value in doc["data"].items() if key in record}
+    # Made anew for the run, from the detector's factors.
+    return {key: value for key, value in record.items() if key != "flat_field"}
+
+
+def close_orphan(folder: Path, reason: str) -> None:
+    """Write the stop document of a run that was cut off; a run that has one is left as it is.
+
+    Raises
+    ------
+    microarpes.beamline.journal.JournalError
+        Somebody is writing it.
+    """
+    journal = Path(folder) / RAW_JOURNAL
+    writer = JournalWriter(journal)
+    try:
+        start = ""
+        streams: dict[str, str] = {}
+        counts: dict[str, int] = {}
+        for name, doc in read_documents(journal):
+            if name == "stop":
+                return
+            if name == "start":
+                start = doc["uid"]
+            elif name == "descriptor":
+                streams[doc["uid"]] = doc["name"]
+            elif name == "event":
+                stream = streams.get(doc["descriptor"], "primary")
+                counts[stream] = max(counts.get(stream, 0), int(doc["seq_num"]))
+        writer("stop", {"uid": str(uuid.uuid4()), "run_start": start, "time": time.time(), "exit_status": "abort",
+                        "reason": reason, "num_events": counts})  # fmt: skip
+    finally:
+        writer.close()
+
+
+def differences(before: Document, now: Document) -> list[str]:
+    """Return what is not as it was when the earlier run began, from the start documents of both; one line each.
+
+    Where the axes stand does not matter, for they are moved; that their zero and their limits are the same does.
+    """
+    found = [line for name, axis in before.get("axes", {}).items() for line in _axis(name, axis, now["axes"][name])]
+    for name, value in before["source"].items():
+        is_now, slack = now["source"].get(name), SOURCE_SETTINGS.get(name, 0.0)
+        same = value == is_now if isinstance(value, str) else abs(float(value) - float(is_now)) <= slack
+        if not same:
+            found.append(f"{name} was {value}, is {is_now}")
+    for name in ("energy_axis", "angle_axis"):
+        if list(before[name]) != list(now[name]):
+            found.append(
+                f"the {name.replace('_', ' ')} was {_ends(before[name])}, is {_ends(now[name])}: the frames cannot be "
+                "one map"
+            )
+    return found
+
+
+def _axis(name: str, was: Document, is_now: Document) -> list[str]:
+    found = [f"{name} {key} was {was[key]:g}, is {is_now[key]:g}" for key in ("offset", "direction", "low_limit",
+             "high_limit") if was[key] != is_now[key]]  # fmt: skip
+    if was["units"] != is_now["units"]:
+        found.append(f"{name} was in {was['units']}, is in {is_now['units']}")
+    return found
+
+
+def _ends(axis: Sequence[float]) -> str:
+    return f"{len(axis)} channels from {axis[0]:g} to {axis[-1]:g}"
+
+
+@dataclass
+class Objections:
+    """What `gap_raster` is told about a start document: the differences, unless an operator accepts them.
+
+    Attributes
+    ----------
+    found : list of str
+        The differences, once it was asked.
+    """
+
+    before: Document
+    accepted: bool
+    tell: Callable[[str], None]
+    found: list[str] = field(default_factory=list)
+
+    def __call__(self, start: Document) -> list[str]:
+        """Tell every difference; return what forbids the run."""
+        self.found = differences(self.before, start)
+        for line in self.found:
+            self.tell(f"since run {str(self.before['uid'])[:8]}: {line}")
+        if not self.found or self.accepted:
+            return []
+        return [f"{line}; set it back, or accept it with --accept-differences" for line in self.found]
