@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from microarpes.beamline.cli_options import (
+    RUN_NAMES,
+    ConfigFile,
+    Control,
+    Directory,
+    Exposure,
+    Page,
+    Points,
+    Refused,
+    Seed,
+    Step,
+    Summary,
+    parse_pair,
+    parse_points,
+)
+from microarpes.beamline.cli_runs import refit, report, runs, show
 
 app = typer.Typer(
     name="microarpes",
@@ -27,51 +43,6 @@ FAILED = 1
 STOPPED = 3
 #: 128 + SIGINT, also what typer makes of Ctrl-C.
 INTERRUPTED = 130
-
-
-class Refused(Exception):
-    """The command line asks for something that cannot be done; the message is the whole explanation."""
-
-
-def parse_points(text: str) -> tuple[int, int]:
-    """Read ``NXxNY``.
-
-    Examples
-    --------
-    >>> parse_points("20x10")
-    (20, 10)
-    """
-    match = re.fullmatch(r"([0-9]{1,7})x([0-9]{1,7})", text)
-    if match is None or 0 in (nx := int(match[1]), ny := int(match[2])):
-        raise Refused(f"--points {text!r} is not NXxNY with whole numbers above 0; write 20x20")
-    return nx, ny
-
-
-def parse_pair(option: str, text: str) -> tuple[float, float]:
-    """Read two comma-separated numbers, such as a centre in um."""
-    try:
-        first, second = (float(part) for part in text.split(","))
-    except ValueError:
-        raise Refused(f"{option} {text!r} is not two numbers; write 0,0") from None
-    return first, second
-
-
-Points = Annotated[str, typer.Option(help="Pixels along x and y, NXxNY.")]
-Step = Annotated[float, typer.Option(help="Distance of neighbouring pixels, um.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the simulated sample and its noise.")]
-Directory = Annotated[Path, typer.Option(help="Where runs are kept; made if missing.")]
-ConfigFile = Annotated[Path, typer.Option("--config", help="The beamline's TOML file.")]
-Summary = Annotated[Path | None, typer.Option(help="Write the numbers of the run to this JSON file.")]
-Page = Annotated[bool, typer.Option("--page/--no-page", help="Serve the live page while the run is taken.")]
-Control = Annotated[
-    bool, typer.Option("--control", help="Let who has the operator's token control the run on the page.")
-]
-Exposure = Annotated[float | None, typer.Option(help="Exposure of a point, s; else the region's acquire_time.")]
-
-
-#: So that ``-1``, the newest run, is taken for a run and not for an option.
-RUN_NAMES = {"ignore_unknown_options": True}
-RUN_HELP = "uid, the beginning of one, -1 for the newest, or the run's folder."
 
 
 @app.command()
@@ -216,22 +187,6 @@ def chaos(
 
 
 @app.command()
-def runs(directory: Directory = Path("microarpes-data")) -> None:
-    """List the runs of the catalog."""
-    from microarpes.beamline.browse import print_runs
-
-    print_runs(directory)
-
-
-@app.command(context_settings=RUN_NAMES)
-def show(run: str, directory: Directory = Path("microarpes-data")) -> None:
-    """Show one run: uid or the beginning of one."""
-    from microarpes.beamline.browse import print_run
-
-    print_run(directory, run)
-
-
-@app.command()
 def replay(
     recording: Annotated[Path, typer.Argument(help="A recording: FITS raster, HDF5 raster.")],
     speed: Annotated[float, typer.Option(help="How many times faster than recorded.")] = 10.0,
@@ -245,45 +200,9 @@ def replay(
     run_replay(recording, speed=speed, directory=directory, fermi_energy=fermi_energy, summary=summary)
 
 
-@app.command(context_settings=RUN_NAMES)
-def refit(
-    run: Annotated[str, typer.Argument(help=RUN_HELP)],
-    model: Annotated[str, typer.Option(help="Line shape.")] = "norman",
-    gamma0: Annotated[str, typer.Option(help="Policy for gamma0: prior, zero, or a value in meV.")] = "prior",
-    window: Annotated[
-        list[str] | None,
-        typer.Option(help="NAME,LOW,HIGH in deg: sum the EDCs again from the frames in this window; repeat for more."),
-    ] = None,
-    directory: Directory = Path("microarpes-data"),
-    processes: Annotated[int | None, typer.Option(help="Processes; all cores if left out.")] = None,
-    scheduler: Annotated[str | None, typer.Option(help="tcp://HOST:PORT of a Dask scheduler (extra dask).")] = None,
-    summary: Summary = None,
-) -> None:
-    """Fit a stored run again, on all cores or on a Dask cluster, as a new derived run."""
-    from microarpes.beamline.refit import refit_run
-
-    refit_run(
-        directory,
-        run,
-        model=model,
-        gamma0=gamma0,
-        windows=window or (),
-        processes=processes,
-        scheduler=scheduler,
-        summary=summary,
-    )
-
-
-@app.command(context_settings=RUN_NAMES)
-def report(
-    run: Annotated[str, typer.Argument(help=RUN_HELP)],
-    directory: Directory = Path("microarpes-data"),
-    output: Annotated[Path | None, typer.Option(help="File to write; else report.html in the run's folder.")] = None,
-) -> None:
-    """Write the report of a stored run again: one HTML file that opens without network."""
-    from microarpes.beamline.html_report import report_run
-
-    sys.stdout.write(f"{report_run(directory, run, output)}\n")
+app.command()(runs)
+for verb in (show, refit, report):
+    app.command(context_settings=RUN_NAMES)(verb)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -13,6 +13,7 @@ from microarpes.beamline.page_process import shown_page
 
 BANNER = """micro-ARPES session on {name}; runs are kept in {directory}
   RE(raster(10, 10, step=10.0))         raster 10 x 10 pixels, 10 um apart, about x, y = 0, 0 um
+  RE(resume())                          what is left of the newest raster, or of another: resume("3f2a")
   RE(mv(station.manipulator.x, 50.0))   move one axis, um
   RE(mv(sample, {{"u": 10.0, "v": 5.0}})) go to a spot of the sample, um, at any angles
   RE(mv(sample.polar, 12.0))            turn, deg, and stay on the spot
@@ -38,7 +39,9 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
     from microarpes.beamline.engine import Watcher, make_engine
     from microarpes.beamline.followers import Followers
     from microarpes.beamline.progress import ProgressDisplay
-    from microarpes.beamline.raster_run import configured_raster
+    from microarpes.beamline.raster_run import configured_raster, resumed_raster
+    from microarpes.beamline.resume import close_orphan, find_unfinished
+    from microarpes.beamline.run_names import run_folder
     from microarpes.plans.grid import RasterGrid
     from microarpes.plans.raster import gap_raster
 
@@ -52,6 +55,16 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
         """Raster nx by ny pixels, `step` um apart, about `centre` (um), with the session's region and windows."""
         return configured_raster(config, station, RasterGrid.centred(nx, ny, step, centre), journals, md, server)
 
+    def resume(run: str = "-1", *, accept_differences: bool = False) -> Any:
+        """Measure what is left of a raster: uid of its run, the beginning of one, or "-1" for the newest."""
+        folder = run_folder(directory, run)
+        unfinished = find_unfinished(folder)
+        close_orphan(folder, "interrupted: what took it was gone")
+        followers.catch_up(unfinished.uid)
+        return resumed_raster(
+            config, station, unfinished, journals, None, server, accept_differences=accept_differences
+        )
+
     return {
         "RE": engine,
         "config": config,
@@ -60,6 +73,7 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
         "followers": followers,
         "control": server,
         "raster": raster,
+        "resume": resume,
         "gap_raster": functools.partial(gap_raster, directory=directory),
         "mv": bps.mv,
         "rd": bps.rd,

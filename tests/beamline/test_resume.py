@@ -37,13 +37,8 @@ def event(seq_num, pixel, time):
 
 
 def document(stream, seq_num, time):
-    return {
-        "uid": f"{stream}-{time}",
-        "descriptor": f"{stream}-uid",
-        "seq_num": seq_num,
-        "time": time,
-        "timestamps": {},
-    }
+    uids = {"uid": f"{stream}-{time}", "descriptor": f"{stream}-uid"}
+    return {**uids, "seq_num": seq_num, "time": time, "timestamps": {}}
 
 
 def write(directory, uid, pixels, *, time=1.0, stop=None, **changes):
