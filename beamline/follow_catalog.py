@@ -202,11 +202,11 @@ def _offer(arrived: queue.Queue[Any], item: object, abandoned: threading.Event) 
 
 
 @contextlib.contextmanager
-def _only_follower(folder: Path) -> Iterator[None]:
+def _only_follower(folder: Path, wait: bool) -> Iterator[None]:
     """Hold the run's folder, so that two followers do not write the same run."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
     except BlockingIOError:
         raise CatalogError(f"another process is already writing {folder} into the catalog; let it end") from None
@@ -222,6 +222,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=BATCH, help="events per write, 25 or more (default %(default)s)")
     parser.add_argument("--raw-writer", type=int, metavar="PID", help="end, once all is read, when it is gone")
     parser.add_argument("--derived-writer", type=int, metavar="PID", help="the same for the derived run")
+    parser.add_argument("--wait", action="store_true", help="let another follower of the run come to its end first")
     return parser.parse_args(argv)
 
 
@@ -248,7 +249,7 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _only_follower(folder), open_catalog(arguments.directory, create=True) as client:
+        with _only_follower(folder, arguments.wait), open_catalog(arguments.directory, create=True) as client:
             complete = follow_run(client, folder, raw_only=arguments.raw_only, batch=arguments.batch, ended=ended)
     except (CatalogError, JournalError, OSError, ValueError) as error:
         sys.stderr.write(f"catalog follower of run {arguments.run}: {error}\n")

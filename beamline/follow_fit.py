@@ -15,6 +15,7 @@ from microarpes.analysis import LiveGapMap, warm_up
 from microarpes.beamline.engine import GAP_JOURNAL, RAW_JOURNAL
 from microarpes.beamline.followers import is_alive
 from microarpes.beamline.journal import JournalWriter, follow, read_documents
+from microarpes.beamline.journal_lock import wait_for_writer
 
 
 def follow_fit(directory: Path, uid: str, model: str = "norman", ended: Callable[[], bool] = lambda: False) -> None:
@@ -52,11 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--directory", type=Path, required=True)
     parser.add_argument("--run", required=True, help="uid of the raw run")
     parser.add_argument("--model", default="norman")
+    parser.add_argument("--wait", action="store_true", help="let another follower of the run come to its end first")
     parser.add_argument("--raw-writer", type=int, metavar="PID", help="end, once all is read, when it is gone")
     options = parser.parse_args(arguments)
     # Ctrl-C in the terminal is meant for the scan; this process ends with its run.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     warm_up()
+    if options.wait:
+        wait_for_writer(options.directory / options.run / GAP_JOURNAL)
     writer = options.raw_writer
     follow_fit(options.directory, options.run, options.model, ended=lambda: writer is not None and not is_alive(writer))
     return 0

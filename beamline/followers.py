@@ -11,9 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from microarpes.beamline.engine import GAP_JOURNAL
-from microarpes.beamline.journal_lock import is_being_written
-
 logger = logging.getLogger(__name__)
 
 #: How far each follower stands back behind the scan.
@@ -58,12 +55,10 @@ class Followers:
     def catch_up(self, uid: str) -> None:
         """Start fit and catalog for a run that has its stop document by now, as one that was cut off gets it.
 
-        The followers it had may still be at work on it; then they come to its end by themselves.
+        The followers it had may still be at work on it; then these wait for their end.
         """
-        fitted = self.directory / uid / GAP_JOURNAL
-        if not (fitted.exists() and is_being_written(fitted)):
-            self._start("fit", uid, *self.fit_arguments, name=f"fit of run {uid[:8]}")
-        self._start("catalog", uid, name=f"catalog of run {uid[:8]}")
+        self._start("fit", uid, "--wait", *self.fit_arguments, name=f"fit of run {uid[:8]}")
+        self._start("catalog", uid, "--wait", name=f"catalog of run {uid[:8]}")
 
     def _start(self, what: str, uid: str, *arguments: str, name: str = "") -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", f"microarpes.beamline.follow_{what}"]
@@ -96,10 +91,10 @@ class Followers:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-                problems.append(f"the {what} follower did not catch up within {timeout:g} s; see its log in the run")
+                problems.append(f"the follower {what} did not catch up within {timeout:g} s; see its log in the run")
                 continue
             if status != 0:
-                problems.append(f"the {what} follower ended with status {status}; see its log in its folder")
+                problems.append(f"the follower {what} ended with status {status}; see its log in its folder")
         self.processes.clear()
         return problems
 

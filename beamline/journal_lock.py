@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 from pathlib import Path
 from typing import IO, Any
@@ -29,3 +30,9 @@ def is_being_written(path: Path) -> bool:
         except OSError:
             return False
         return False
+
+
+def wait_for_writer(path: Path) -> None:
+    """Return when no living process has a journal open for writing; at once where there is no journal."""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
