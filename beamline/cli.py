@@ -7,9 +7,12 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from microarpes.plans.shapes import Shape
 
 app = typer.Typer(
     name="microarpes",
@@ -107,10 +110,14 @@ def sim(context: typer.Context) -> None:
 @app.command("map")
 def map_(
     config: ConfigFile,
-    points: Points,
-    step: Step,
-    centre: Annotated[str, typer.Option(help="Centre of the raster, x,y in um.")] = "0,0",
-    snake: Annotated[bool, typer.Option(help="Every other row backwards.")] = True,
+    points: Annotated[str | None, typer.Option(help="Pixels along x and y, NXxNY.")] = None,
+    step: Annotated[float | None, typer.Option(help="Distance of neighbouring pixels, um.")] = None,
+    centre: Annotated[str | None, typer.Option(help="Centre of the raster, x,y in um; else 0,0.")] = None,
+    snake: Annotated[bool | None, typer.Option(help="Every other row backwards, as it is by default.")] = None,
+    fast_axis: Annotated[str | None, typer.Option(help="The axis that moves at every point, x or y; else x.")] = None,
+    shape: Annotated[
+        Path | None, typer.Option(help="JSON or TOML file with a line, spiral, polygon, ..., instead of all of these.")
+    ] = None,
     directory: Directory = Path("microarpes-data"),
     exposure: Exposure = None,
     sample: Annotated[str | None, typer.Option(help="Sample id, instead of the config's.")] = None,
@@ -121,16 +128,37 @@ def map_(
     page: Page = True,
     control: Control = False,
     summary: Summary = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, whatever time and disk it takes.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what it will take, and move nothing.")] = False,
 ) -> None:
     """Raster whatever beamline the config names."""
-    nx, ny = parse_points(points)
+    chosen = _shape(shape, {"points": points, "step": step, "centre": centre, "snake": snake, "fast-axis": fast_axis})
     from microarpes.beamline.map import run_map
 
     run_map(
-        config, (nx, ny), step=step, centre=parse_pair("--centre", centre), snake=snake, directory=directory,
-        exposure=exposure, sample=sample, operator=operator, page=page, control=control, summary=summary,
-        windows=windows,
+        config, chosen, directory=directory, exposure=exposure, sample=sample, operator=operator, page=page,
+        control=control, summary=summary, windows=windows, yes=yes, dry_run=dry_run,
     )  # fmt: skip
+
+
+def _shape(file: Path | None, grid: dict[str, Any]) -> Shape:
+    """Return the shape that a file or the options of a grid ask for."""
+    given = [f"--{name}" for name, value in grid.items() if value is not None]
+    if file is not None:
+        if given:
+            raise Refused(f"--shape {file} says all of where to measure; leave out {', '.join(given)}")
+        from microarpes.beamline.shape_file import load_shape
+
+        return load_shape(file)
+    if grid["points"] is None or grid["step"] is None:
+        raise Refused("where to measure is missing; give --points NXxNY and --step UM, or --shape FILE")
+    if grid["fast-axis"] not in (None, "x", "y"):
+        raise Refused(f"--fast-axis {grid['fast-axis']!r} is neither x nor y")
+    nx, ny = parse_points(grid["points"])
+    centre = parse_pair("--centre", grid["centre"] or "0,0")
+    from microarpes.beamline.map import make_grid
+
+    return make_grid(nx, ny, grid["step"], centre, grid["snake"] is not False, grid["fast-axis"] or "x")
 
 
 @app.command()

@@ -20,8 +20,8 @@ from microarpes.beamline.engine import RunJournals, Watcher, make_engine
 from microarpes.beamline.followers import Followers
 from microarpes.beamline.instrument import sample_geometry
 from microarpes.beamline.progress import ProgressDisplay
-from microarpes.plans.grid import RasterGrid
 from microarpes.plans.raster import gap_raster
+from microarpes.plans.shapes import Shape
 from microarpes.plans.take_point import MsgGenerator
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def beam_at(config: Config, angles: Sequence[float]) -> dict[str, Any]:
 def configured_raster(
     config: Config,
     station: EndStation,
-    grid: RasterGrid,
+    shape: Shape,
     journals: RunJournals,
     md: Mapping[str, Any] | None = None,
     server: ControlServer | None = None,
@@ -109,7 +109,7 @@ def configured_raster(
     detector = make_detector(config.analyser.detector)
     return gap_raster(
         station,
-        grid,
+        shape,
         config.region,
         config.windows,
         calibration_record(config),
@@ -126,7 +126,7 @@ def configured_raster(
 def run_raster(
     config: Config,
     station: EndStation,
-    grid: RasterGrid,
+    shape: Shape,
     directory: Path,
     *,
     stream: TextIO,
@@ -142,7 +142,8 @@ def run_raster(
     config : Config
     station : EndStation
         Connected.
-    grid : RasterGrid
+    shape : Shape
+        A grid, or another of the shapes of a raster.
     directory : Path
         Where runs are kept.
     stream : file
@@ -172,7 +173,7 @@ def run_raster(
     started = time.monotonic()
     try:
         with server.listening(directory):
-            plan = configured_raster(config, station, grid, journals, md, server)
+            plan = configured_raster(config, station, shape, journals, md, server)
             status = drive(engine, plan, question)
         elapsed = time.monotonic() - started
         problems = followers.wait(follower_timeout)
