@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from microarpes.devices.channel_access import is_number
 
 if TYPE_CHECKING:
     from scanspec.specs import Spec
@@ -101,8 +103,10 @@ class RasterGrid(BaseModel):
         >>> [tuple(point) for point in grid.points()][2:4]
         [(2, 10.0, -5.0), (5, 10.0, 5.0)]
         """
-        if not (isinstance(step, int | float) and not isinstance(step, bool) and 0 < step < float("inf")):
+        if not (is_number(step) and step > 0):
             raise ValueError(f"step = {step!r} um must be a finite number above 0")
+        if not (isinstance(centre, Sequence) and len(centre) == 2 and all(map(is_number, centre))):
+            raise ValueError(f"centre = {centre!r} um must be two finite numbers, x and y")
 
         def line(num: int, middle: float) -> Line:
             half = (num - 1) * step / 2 if isinstance(num, int) else 0.0

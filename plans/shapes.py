@@ -7,7 +7,7 @@ them, each once, at its exact place.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cached_property
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -51,24 +51,27 @@ class _Walked(BaseModel):
         ValueError
             It would take too many cells.
         """
-        return self._lattice
+        return _lattice(self)
 
     def rows(self) -> list[list[RasterPoint]]:
         """Return the pixels in the order of the visit, stretch by stretch."""
-        return _on_lattice(self._lattice, self._walks)
+        return _on_lattice(self.lattice(), _walks(self))
 
     @property
     def num_points(self) -> int:
         """Number of pixels that are visited."""
-        return sum(map(len, self._walks))
+        return sum(map(len, _walks(self)))
 
-    @cached_property
-    def _walks(self) -> list[Floats]:
-        return self.walks()
 
-    @cached_property
-    def _lattice(self) -> RasterGrid:
-        return lattice_of(np.concatenate(self._walks))
+# Not kept in the shape: a copy with other values would take it along.
+@lru_cache(maxsize=4)
+def _walks(shape: _Walked) -> list[Floats]:
+    return shape.walks()
+
+
+@lru_cache(maxsize=4)
+def _lattice(shape: _Walked) -> RasterGrid:
+    return lattice_of(np.concatenate(_walks(shape)))
 
 
 class LineScan(_Walked):
@@ -198,9 +201,9 @@ class Polygon(_Walked):
         """Return the rows, each in as many stretches as it has."""
         return _stretches(_places(self.spec()), self.step, self.fast_axis)
 
-    @cached_property
-    def _lattice(self) -> RasterGrid:
-        return lattice_of(np.concatenate(self._walks), self.step, snake=self.snake, fast_axis=self.fast_axis)
+    def lattice(self) -> RasterGrid:
+        """Return the lattice within the polygon's bounds, as far as it is visited."""
+        return lattice_of(np.concatenate(_walks(self)), self.step, snake=self.snake, fast_axis=self.fast_axis)
 
 
 class Mask(_Walked):
@@ -232,8 +235,8 @@ class Mask(_Walked):
         fast = self.grid.x if self.grid.fast_axis == "x" else self.grid.y
         return _stretches(np.array(places), abs(fast.step), self.grid.fast_axis)
 
-    @cached_property
-    def _lattice(self) -> RasterGrid:
+    def lattice(self) -> RasterGrid:
+        """Return the grid of which these are pixels."""
         return self.grid
 
 
@@ -305,7 +308,7 @@ def walks_of(shape: Shape) -> list[Floats]:
     """Return the stretches of any shape in the order of the visit, each of shape (n, 2), um."""
     if isinstance(shape, RasterGrid):
         return [np.array([(point.x, point.y) for point in row]) for row in shape.rows()]
-    return shape.walks()
+    return _walks(shape)
 
 
 def planned_pixels(start: Mapping[str, Any]) -> NDArray[np.int64] | None:

@@ -1,4 +1,4 @@
-"""A polygon and a spiral on the simulated beamline: measured at the right places, and nothing drawn where they are not."""
+"""A polygon and a spiral on the simulated beamline: measured at the right places, and on the map there."""
 
 from __future__ import annotations
 
@@ -12,30 +12,27 @@ from microarpes.beamline.planned import planned_mask
 from microarpes.beamline.stored_run import read_run
 from microarpes.plans.shapes import SHAPES, Polygon, Spiral, Union, walks_of
 
-#: An L of 8 pixels, and a spiral beside it whose places lie on no lattice.
+#: An L of 8 pixels, walked upwards, and a spiral beside it whose places lie on no lattice.
 POLYGON = Polygon(vertices=[(0, 0), (40, 0), (40, 10), (20, 10), (20, 30), (0, 30)], step=10.0, fast_axis="y")
-SHAPES_TAKEN = {
-    "polygon": POLYGON,
-    "spiral": Spiral(centre=(-60.0, 20.0), radius=20.0, step=8.0, inwards=True),
-}
+SHAPE = Union(shapes=(POLYGON, Spiral(centre=(-40.0, 20.0), radius=20.0, step=8.0, inwards=True)))
 
 
-@pytest.fixture(scope="module", params=SHAPES_TAKEN)
-def mapped(request, ioc, command_line, tmp_path_factory):
-    """A map taken from the command line: its shape, its run, what was printed and the summary."""
-    shape, folder = SHAPES_TAKEN[request.param], tmp_path_factory.mktemp(request.param)
+@pytest.fixture(scope="module")
+def mapped(ioc, command_line, tmp_path_factory):
+    """A map taken from the command line: its run, what was printed and the summary."""
+    folder = tmp_path_factory.mktemp("shape")
     (folder / "beamline.toml").write_text(simulated_text())
-    (folder / "shape.json").write_bytes(SHAPES.dump_json(shape))
+    (folder / "shape.json").write_bytes(SHAPES.dump_json(SHAPE))
     options = ["--config", "beamline.toml", "--shape", "shape.json", "--exposure", "0.02", "--no-page"]
     done = command_line(folder)("map", *options, "--directory", "runs", "--summary", "summary.json")
     assert done.returncode == 0, done.stdout + done.stderr
     (journal,) = (folder / "runs").glob("*/raw.journal")
-    return shape, read_run(journal.parent), done.stdout, json.loads((folder / "summary.json").read_text())
+    return read_run(journal.parent), done.stdout, json.loads((folder / "summary.json").read_text())
 
 
 def test_every_place_was_measured_once_where_it_was_planned(mapped):
-    shape, run, _, _ = mapped
-    places = np.concatenate(walks_of(shape))
+    run, _, _ = mapped
+    places = np.concatenate(walks_of(SHAPE))
     events = sorted(run.events.values(), key=lambda event: event["seq_num"])
     assert len(events) == len(places) == run.start["num_points"]
     for event, (x, y) in zip(events, places, strict=True):
@@ -45,13 +42,13 @@ def test_every_place_was_measured_once_where_it_was_planned(mapped):
 
 
 def test_the_start_document_gives_the_shape_back(mapped):
-    shape, run, _, _ = mapped
-    assert SHAPES.validate_python(run.start["raster_shape"]) == shape
+    run, _, _ = mapped
+    assert SHAPES.validate_python(run.start["raster_shape"]) == SHAPE
 
 
 def test_what_was_measured_is_on_the_map_where_it_was_measured(mapped):
-    shape, run, _, _ = mapped
-    lattice, planned = shape.lattice(), planned_mask(run.start)
+    run, _, _ = mapped
+    lattice, planned = SHAPE.lattice(), planned_mask(run.start)
     assert planned.shape == run.shape == lattice.shape
     measured = run.gap_map.seq_num > 0
     assert np.array_equal(measured, planned)
@@ -63,11 +60,11 @@ def test_what_was_measured_is_on_the_map_where_it_was_measured(mapped):
 
 
 def test_only_what_is_planned_is_counted_and_reported(mapped):
-    shape, run, told, summary = mapped
-    assert summary["n_points"] == summary["n_acquired"] == shape.num_points
-    assert f"{shape.num_points} points from x = " in told
+    run, told, summary = mapped
+    assert summary["n_points"] == summary["n_acquired"] == SHAPE.num_points
+    assert f"{SHAPE.num_points} points from x = " in told
     report = (run.folder / "report.html").read_text()
-    assert f"{shape.kind}, {shape.num_points} of these pixels" in report
+    assert f"union, {SHAPE.num_points} of these pixels" in report
     assert "not measured" not in report
     assert (run.folder / "gap_map.png").stat().st_size > 10_000
 
