@@ -324,8 +324,7 @@ def planned_pixels(start: Mapping[str, Any]) -> NDArray[np.int64] | None:
     told = start.get("raster_shape")
     if told is None:
         return None
-    grid = {key: value for key, value in start["grid"].items() if key in RasterGrid.model_fields}
-    lattice = RasterGrid.model_validate(grid)
+    lattice = RasterGrid.model_validate(start["grid"])
     return lattice.pixels_at(np.concatenate(walks_of(SHAPES.validate_python(told))))
 
 

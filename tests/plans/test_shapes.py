@@ -150,6 +150,17 @@ def test_a_mask_keeps_the_numbers_its_pixels_have_on_the_grid_they_were_chosen_o
     assert [[point.pixel for point in row] for row in shape.rows()] == [[1], [3], [6, 5], [9]]
 
 
+def test_pixels_of_an_earlier_run_are_measured_again_by_the_grid_in_its_start_document():
+    spiral = Spiral(centre=(0.0, 0.0), radius=30.0, step=10.0)
+    again = Mask(grid=RasterGrid.model_validate(spiral.lattice().document()), pixels=(3, 4))
+    assert again.lattice().document() == spiral.lattice().document()
+
+
+def test_a_copy_with_another_value_is_another_shape():
+    spiral = Spiral(centre=(0.0, 0.0), radius=30.0, step=10.0)
+    assert spiral.model_copy(update={"step": 5.0}).num_points > 3 * spiral.num_points
+
+
 def test_a_polygon_is_walked_row_by_row_along_its_fast_axis_and_in_parts_where_it_is_hollow():
     # a U: two arms of 10 um about a hollow, over a base
     vertices = [(0, 0), (30, 0), (30, 30), (20, 30), (20, 10), (10, 10), (10, 30), (0, 30)]

@@ -87,3 +87,15 @@ def test_a_dry_run_tells_time_dose_and_disk_and_moves_nothing(microarpes, statio
     assert f"disk {32 * (480_000 + 15_000) / 1e6:.3g} MB" in done.stdout
     assert before == pytest.approx({name: axis.position for name, axis in station.manipulator.axes.items()}, abs=0.5)
     assert not (microarpes.folder / "microarpes-data").exists()
+
+
+def test_a_night_that_nobody_agreed_to_does_not_begin(microarpes, station):
+    (microarpes.folder / "beamline.toml").write_text(simulated_text())
+    (microarpes.folder / "shape.json").write_bytes(SHAPES.dump_json(SHAPE))
+    done = microarpes("map", "--config", "beamline.toml", "--shape", "shape.json", "--exposure", "3600")
+    assert done.returncode == 1
+    # 28 points of an hour
+    assert f"time {SHAPE.num_points}:00:0" in done.stdout
+    (line,) = done.stderr.splitlines()
+    assert "more than 12 h; say --yes to have it so" in line
+    assert not (microarpes.folder / "microarpes-data").exists()
