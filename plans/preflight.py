@@ -68,14 +68,14 @@ def check_metadata(metadata: Mapping[str, Any]) -> list[str]:
     problems = [
         f"metadata {key!r} is what the plan itself says; give it another name" for key in metadata if key in RESERVED
     ]
+    total = 0
     for key, value in metadata.items():
         try:
-            size = len(json.dumps({key: value}, allow_nan=False))
+            total += len(json.dumps({key: value}, allow_nan=False))
         except (TypeError, ValueError, RecursionError) as error:
             problems.append(f"metadata {key!r} cannot be written as JSON: {error}")
-            continue
-        if size > MAX_METADATA:
-            problems.append(f"metadata {key!r} has {size} bytes; at most {MAX_METADATA} are allowed")
+    if total > MAX_METADATA:
+        problems.append(f"the metadata have {total} bytes; at most {MAX_METADATA} are allowed")
     return problems
 
 

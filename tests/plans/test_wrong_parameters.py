@@ -17,8 +17,11 @@ from microarpes.devices.region import AngleWindow, Region
 from microarpes.plans import estimate as estimates
 from microarpes.plans.estimate import estimate
 from microarpes.plans.grid import Line, RasterGrid
+from microarpes.plans.limits import GateLimits
+from microarpes.plans.preflight import RESERVED, check_metadata
 from microarpes.plans.raster import gap_raster
 from microarpes.plans.shapes import SHAPES, LineScan, Mask, PointList, Polygon, Spiral, Union
+from microarpes.plans.start_document import start_document
 
 NAN, INF = float("nan"), float("inf")
 #: 6 mm of travel, and no backlash.
@@ -156,6 +159,7 @@ FORBIDDEN = [
     (24, {}, GRID, {"sample": object()}, "'sample' cannot be written as JSON: Object of type object"),
     (24, {}, GRID, {"temperature": NAN}, "'temperature' cannot be written as JSON"),
     (25, {}, GRID, {"notes": "x" * 1_000_001}, "at most 1000000 are allowed"),
+    (25, {}, GRID, {f"note {i}": "x" * 1000 for i in range(1000)}, "at most 1000000 are allowed"),
     *((26, {}, GRID, {key: 1}, f"metadata '{key}' is what the plan itself says") for key in ("time", "uid", "seq_num")),
     (26, {}, GRID, {"grid": {}}, "metadata 'grid' is what the plan itself says"),
 ]  # fmt: skip
@@ -322,10 +326,15 @@ def test_a_command_line_that_asks_for_no_raster_is_refused_in_one_line(tmp_path,
     assert told.out == ""
 
 
+def test_nothing_that_the_plan_says_can_be_said_by_metadata():
+    station, calibration = StillStation(), {"ef": 95.6, "ef_error": 0.001}
+    start = start_document(station, GRID, WINDOWS, calibration, station.analyser.axes, GateLimits())
+    assert start.keys() - {"plan_name"} <= RESERVED
+
+
 def test_the_metadata_of_every_run_are_allowed():
     from microarpes.beamline.detector import make_detector
     from microarpes.beamline.raster_run import start_metadata
-    from microarpes.plans.preflight import check_metadata
 
     config = simulated_config()
     said = {"detector": make_detector(config.analyser.detector).document(), **start_metadata(config), "seed": 7}
