@@ -7,74 +7,33 @@ them, each once, at its exact place.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import Field, TypeAdapter, model_validator
 
-from microarpes.plans.grid import MAX_PIXELS, Coordinate, RasterGrid, RasterPoint
+from microarpes.plans.grid import MAX_PIXELS, Coordinate, RasterGrid
 from microarpes.plans.placement import SAME_PLACE, lattice_of, without_repeats
+from microarpes.plans.walked_shape import (
+    Floats,
+    WalkedShape,
+    cut_rows,
+    places_of,
+    refuse_absurd,
+    refuse_repeats,
+    walked,
+)
 
 if TYPE_CHECKING:
     from scanspec.specs import Spec
 
-Floats = NDArray[np.float64]
 #: x and y, um.
 Place = tuple[Coordinate, Coordinate]
 Distance = Annotated[Coordinate, Field(gt=0)]
 
-#: Neighbours of a row that are farther apart than so many steps belong to two stretches of it.
-BREAK = 1.5
 
-
-class _Walked(BaseModel):
-    """A shape that knows its places, stretch by stretch; the cells follow from them.
-
-    A stretch is walked without a break: between two of them a run may end, and references are measured.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    units: Literal["um"] = "um"
-
-    def walks(self) -> list[Floats]:
-        """Return the stretches in the order of the visit, each of shape (n, 2), um."""
-        raise NotImplementedError
-
-    def lattice(self) -> RasterGrid:
-        """Return the lattice of cells on which the places lie.
-
-        Raises
-        ------
-        ValueError
-            It would take too many cells.
-        """
-        return _lattice(self)
-
-    def rows(self) -> list[list[RasterPoint]]:
-        """Return the pixels in the order of the visit, stretch by stretch."""
-        return _on_lattice(self.lattice(), _walks(self))
-
-    @property
-    def num_points(self) -> int:
-        """Number of pixels that are visited."""
-        return sum(map(len, _walks(self)))
-
-
-# Not kept in the shape: a copy with other values would take it along.
-@lru_cache(maxsize=4)
-def _walks(shape: _Walked) -> list[Floats]:
-    return shape.walks()
-
-
-@lru_cache(maxsize=4)
-def _lattice(shape: _Walked) -> RasterGrid:
-    return lattice_of(np.concatenate(_walks(shape)))
-
-
-class LineScan(_Walked):
+class LineScan(WalkedShape):
     """Equidistant places from one end to the other, both included, in any direction.
 
     Parameters
@@ -110,10 +69,10 @@ class LineScan(_Walked):
 
     def walks(self) -> list[Floats]:
         """Return the line as one stretch."""
-        return [_places(self.spec())]
+        return [places_of(self.spec())]
 
 
-class Spiral(_Walked):
+class Spiral(WalkedShape):
     """A spiral of Archimedes from the centre outwards: turns and neighbours are a step apart.
 
     Parameters
@@ -136,7 +95,7 @@ class Spiral(_Walked):
     def _some_turns(self) -> Spiral:
         if self.step > self.radius:
             raise ValueError(f"step = {self.step:g} um is above radius = {self.radius:g} um: that is a single place")
-        _not_absurd(np.pi * (self.radius / self.step) ** 2)
+        refuse_absurd(np.pi * (self.radius / self.step) ** 2)
         return self
 
     def spec(self) -> Spec[str]:
@@ -147,7 +106,7 @@ class Spiral(_Walked):
 
     def walks(self) -> list[Floats]:
         """Return the spiral turn by turn."""
-        places = _places(self.spec())
+        places = places_of(self.spec())
         x, y = (places - self.centre).T
         turned = np.abs(np.unwrap(np.arctan2(y, x)) - np.arctan2(y[0], x[0]))
         turn = (turned / (2 * np.pi)).astype(np.int64)
@@ -155,7 +114,7 @@ class Spiral(_Walked):
         return [walk[::-1] for walk in walks[::-1]] if self.inwards else walks
 
 
-class Polygon(_Walked):
+class Polygon(WalkedShape):
     """The pixels of a lattice within a polygon, which need not be convex.
 
     The lattice begins at the lowest x and y of the vertices. A pixel on a left or lower edge lies within, one on a
@@ -186,8 +145,8 @@ class Polygon(_Walked):
             raise ValueError("all vertices lie on one line; give a line, or vertices around an area")
         if self.step > size.max():
             raise ValueError(f"step = {self.step:g} um is above the size of the polygon, {size[0]:g} x {size[1]:g} um")
-        _not_absurd(float(np.prod(size / self.step + 1)))
-        if not len(_places(self.spec())):
+        refuse_absurd(float(np.prod(size / self.step + 1)))
+        if not len(places_of(self.spec())):
             raise ValueError(f"no point of a lattice with step = {self.step:g} um lies within the polygon")
         return self
 
@@ -199,14 +158,14 @@ class Polygon(_Walked):
 
     def walks(self) -> list[Floats]:
         """Return the rows, each in as many stretches as it has."""
-        return _stretches(_places(self.spec()), self.step, self.fast_axis)
+        return cut_rows(places_of(self.spec()), self.step, self.fast_axis)
 
     def lattice(self) -> RasterGrid:
         """Return the lattice within the polygon's bounds, as far as it is visited."""
-        return lattice_of(np.concatenate(_walks(self)), self.step, snake=self.snake, fast_axis=self.fast_axis)
+        return lattice_of(np.concatenate(walked(self)), self.step, snake=self.snake, fast_axis=self.fast_axis)
 
 
-class Mask(_Walked):
+class Mask(WalkedShape):
     """Some pixels of a grid, under the numbers they have there: what was chosen on a map, for a second look.
 
     Parameters
@@ -225,7 +184,7 @@ class Mask(_Walked):
     def _of_the_grid(self) -> Mask:
         if (highest := max(self.pixels)) >= self.grid.num_points:
             raise ValueError(f"pixel {highest} is none of the {self.grid.num_points} of the grid")
-        _all_different(self.pixels, "pixel")
+        refuse_repeats(self.pixels, "pixel")
         return self
 
     def walks(self) -> list[Floats]:
@@ -233,14 +192,14 @@ class Mask(_Walked):
         chosen = set(self.pixels)
         places = [(point.x, point.y) for point in self.grid.points() if point.pixel in chosen]
         fast = self.grid.x if self.grid.fast_axis == "x" else self.grid.y
-        return _stretches(np.array(places), abs(fast.step), self.grid.fast_axis)
+        return cut_rows(np.array(places), abs(fast.step), self.grid.fast_axis)
 
     def lattice(self) -> RasterGrid:
         """Return the grid of which these are pixels."""
         return self.grid
 
 
-class PointList(_Walked):
+class PointList(WalkedShape):
     """Places one by one, in the order given.
 
     Parameters
@@ -257,7 +216,7 @@ class PointList(_Walked):
 
     @model_validator(mode="after")
     def _no_repeats(self) -> PointList:
-        _all_different(self.points, "point")
+        refuse_repeats(self.points, "point")
         repeated = set(range(len(self.points))) - set(without_repeats(np.array(self.points)).tolist())
         if repeated:
             raise ValueError(f"point {min(repeated)} is nearer than {SAME_PLACE:g} um to one before it; leave it out")
@@ -268,7 +227,7 @@ class PointList(_Walked):
         return np.split(np.array(self.points), range(self.stretch, len(self.points), self.stretch))
 
 
-class Union(_Walked):
+class Union(WalkedShape):
     """Shapes one after the other; a place that an earlier one has is not visited again.
 
     Parameters
@@ -281,7 +240,7 @@ class Union(_Walked):
 
     @model_validator(mode="after")
     def _not_too_many(self) -> Union:
-        _not_absurd(sum(shape.num_points for shape in self.shapes))
+        refuse_absurd(sum(shape.num_points for shape in self.shapes))
         return self
 
     def walks(self) -> list[Floats]:
@@ -308,7 +267,7 @@ def walks_of(shape: Shape) -> list[Floats]:
     """Return the stretches of any shape in the order of the visit, each of shape (n, 2), um."""
     if isinstance(shape, RasterGrid):
         return [np.array([(point.x, point.y) for point in row]) for row in shape.rows()]
-    return _walks(shape)
+    return walked(shape)
 
 
 def planned_pixels(start: Mapping[str, Any]) -> NDArray[np.int64] | None:
@@ -326,39 +285,3 @@ def planned_pixels(start: Mapping[str, Any]) -> NDArray[np.int64] | None:
         return None
     lattice = RasterGrid.model_validate(start["grid"])
     return lattice.pixels_at(np.concatenate(walks_of(SHAPES.validate_python(told))))
-
-
-def _places(spec: Spec[str]) -> Floats:
-    """Return the places of a scanspec in its order, shape (n, 2), um."""
-    from scanspec.core import Path
-
-    midpoints = Path(spec.calculate()).consume().midpoints
-    return np.column_stack([midpoints["x"], midpoints["y"]])
-
-
-def _stretches(places: Floats, step: float, fast_axis: str) -> list[Floats]:
-    """Cut rows along an axis, one after the other, at their ends and where pixels are left out."""
-    fast = "xy".index(fast_axis)
-    away = np.abs(np.diff(places, axis=0))
-    together = (away[:, fast] < BREAK * step) & (away[:, 1 - fast] < SAME_PLACE)
-    return np.split(places, np.flatnonzero(~together) + 1)
-
-
-def _on_lattice(lattice: RasterGrid, walks: list[Floats]) -> list[list[RasterPoint]]:
-    rows = []
-    for walk in walks:
-        pixels = lattice.pixels_at(walk)
-        rows.append([RasterPoint(int(p), float(x), float(y)) for p, (x, y) in zip(pixels, walk, strict=True)])
-    return rows
-
-
-def _not_absurd(number: float) -> None:
-    if number > MAX_PIXELS:
-        raise ValueError(f"about {number:.3g} pixels; at most {MAX_PIXELS} are allowed")
-
-
-def _all_different(values: tuple[Any, ...], what: str) -> None:
-    seen: dict[Any, int] = {}
-    for number, value in enumerate(values):
-        if (first := seen.setdefault(value, number)) != number:
-            raise ValueError(f"{what} {value} is given twice, as number {first} and number {number}; leave one out")
