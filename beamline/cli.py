@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,6 +26,9 @@ from microarpes.beamline.cli_options import (
     parse_points,
 )
 from microarpes.beamline.cli_runs import refit, report, runs, show
+
+if TYPE_CHECKING:
+    from microarpes.plans.shapes import Shape
 
 app = typer.Typer(
     name="microarpes",
@@ -80,8 +83,12 @@ def map_(
     config: ConfigFile,
     points: Annotated[str | None, typer.Option(help="Pixels along x and y, NXxNY.")] = None,
     step: Annotated[float | None, typer.Option(help="Distance of neighbouring pixels, um.")] = None,
-    centre: Annotated[str, typer.Option(help="Centre of the raster, x,y in um.")] = "0,0",
-    snake: Annotated[bool, typer.Option(help="Every other row backwards.")] = True,
+    centre: Annotated[str | None, typer.Option(help="Centre of the raster, x,y in um; else 0,0.")] = None,
+    snake: Annotated[bool | None, typer.Option(help="Every other row backwards, as it is by default.")] = None,
+    fast_axis: Annotated[str | None, typer.Option(help="The axis that moves at every point, x or y; else x.")] = None,
+    shape: Annotated[
+        Path | None, typer.Option(help="JSON or TOML file with a line, spiral, polygon, ..., instead of all of these.")
+    ] = None,
     directory: Directory = Path("microarpes-data"),
     exposure: Exposure = None,
     sample: Annotated[str | None, typer.Option(help="Sample id, instead of the config's.")] = None,
@@ -98,27 +105,45 @@ def map_(
     accept_differences: Annotated[
         bool, typer.Option("--accept-differences", help="Resume though the beamline is not as it was.")
     ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, whatever time and disk it takes.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what it will take, and move nothing.")] = False,
 ) -> None:
     """Raster whatever beamline the config names; or take up a raster where an earlier run of it ended."""
+    grid = {"points": points, "step": step, "centre": centre, "snake": snake, "fast-axis": fast_axis}
     from microarpes.beamline.map import resume_map, run_map
 
     if resume is not None:
-        if points or step or exposure or sample or operator or windows:
-            raise Refused("--resume goes on as the run began: leave out points, step, exposure, sample and windows")
+        if shape or exposure or sample or operator or windows or dry_run or any(v is not None for v in grid.values()):
+            raise Refused("--resume goes on as the run began: leave out where to measure, exposure, sample and windows")
         resume_map(
             config, resume, directory=directory, accept_differences=accept_differences, page=page, control=control,
             summary=summary,
         )  # fmt: skip
         return
-    if points is None or step is None:
-        raise Refused("a raster needs --points and --step, or --resume RUN; write --points 20x20 --step 10")
-    nx, ny = parse_points(points)
-
     run_map(
-        config, (nx, ny), step=step, centre=parse_pair("--centre", centre), snake=snake, directory=directory,
-        exposure=exposure, sample=sample, operator=operator, page=page, control=control, summary=summary,
-        windows=windows,
+        config, _shape(shape, grid), directory=directory, exposure=exposure, sample=sample, operator=operator,
+        page=page, control=control, summary=summary, windows=windows, yes=yes, dry_run=dry_run,
     )  # fmt: skip
+
+
+def _shape(file: Path | None, grid: dict[str, Any]) -> Shape:
+    """Return the shape that a file or the options of a grid ask for."""
+    given = [f"--{name}" for name, value in grid.items() if value is not None]
+    if file is not None:
+        if given:
+            raise Refused(f"--shape {file} says all of where to measure; leave out {', '.join(given)}")
+        from microarpes.beamline.shape_file import load_shape
+
+        return load_shape(file)
+    if grid["points"] is None or grid["step"] is None:
+        raise Refused("where to measure is missing; give --points NXxNY and --step UM, --shape FILE, or --resume RUN")
+    if grid["fast-axis"] not in (None, "x", "y"):
+        raise Refused(f"--fast-axis {grid['fast-axis']!r} is neither x nor y")
+    nx, ny = parse_points(grid["points"])
+    centre = parse_pair("--centre", grid["centre"] or "0,0")
+    from microarpes.beamline.map import make_grid
+
+    return make_grid(nx, ny, grid["step"], centre, grid["snake"] is not False, grid["fast-axis"] or "x")
 
 
 @app.command()

@@ -12,6 +12,7 @@ from microarpes.beamline.config import ConfigError, load_config
 from microarpes.beamline.page_process import shown_page
 from microarpes.beamline.window_file import load_windows
 from microarpes.plans.grid import RasterGrid
+from microarpes.plans.shapes import Shape
 
 
 class RunFailed(Exception):
@@ -22,7 +23,9 @@ class RunStopped(Exception):
     """The operator had a run end before its last row; the message says after which, and where its data are."""
 
 
-def make_grid(nx: int, ny: int, step: float, centre: tuple[float, float], snake: bool) -> RasterGrid:
+def make_grid(
+    nx: int, ny: int, step: float, centre: tuple[float, float], snake: bool, fast_axis: str = "x"
+) -> RasterGrid:
     """Return the raster a command line asks for.
 
     Raises
@@ -31,7 +34,7 @@ def make_grid(nx: int, ny: int, step: float, centre: tuple[float, float], snake:
         It is no raster; the message names the value and what is allowed.
     """
     try:
-        return RasterGrid.centred(nx, ny, step, centre=centre, snake=snake)
+        return RasterGrid.centred(nx, ny, step, centre=centre, snake=snake, fast_axis=fast_axis)
     except ValidationError as error:
         problems = (f"{'.'.join(map(str, p['loc']))}: {p['msg'].removeprefix('Value error, ')}" for p in error.errors())
         raise ConfigError("; ".join(problems).removeprefix(": ")) from None
@@ -83,11 +86,8 @@ def resume_map(
 
 def run_map(
     config_file: Path,
-    points: tuple[int, int],
+    shape: Shape,
     *,
-    step: float,
-    centre: tuple[float, float],
-    snake: bool,
     directory: Path,
     exposure: float | None,
     sample: str | None,
@@ -96,8 +96,13 @@ def run_map(
     control: bool,
     summary: Path | None,
     windows: Path | None = None,
+    yes: bool = False,
+    dry_run: bool = False,
 ) -> None:
-    """Raster, fit live, store; print where the run is.
+    """Say what a raster will take, then raster, fit live, store; print where the run is.
+
+    With `dry_run` it ends after the first: no motor moves. What takes very long or most of the disk is asked about,
+    unless `yes` answers before.
 
     Raises
     ------
@@ -108,7 +113,6 @@ def run_map(
     RunStopped
         The operator had it end after a row.
     """
-    grid = make_grid(*points, step, centre, snake)
     config = load_config(config_file)
     changes: dict[str, dict[str, Any]] = {}
     if exposure is not None:
@@ -123,9 +127,17 @@ def run_map(
     from microarpes.beamline.instrument import connect_end_station
 
     station = connect_end_station(config)
+    from microarpes.beamline.outlook import agreed, look_ahead
+
+    outlook = look_ahead(config, station, shape, directory)
+    sys.stdout.write("".join(f"{line}\n" for line in outlook.lines()))
+    if dry_run:
+        sys.stdout.write("".join(f"note: {line}\n" for line in (*outlook.warnings, *outlook.doubts)))
+        return
+    agreed(outlook, yes)
     from microarpes.beamline.finish import finish_run
     from microarpes.beamline.raster_run import run_raster
 
     with shown_page(directory, page, control=control):
-        outcome = run_raster(config, station, grid, directory, stream=sys.stdout, wait_for_control=control)
+        outcome = run_raster(config, station, shape, directory, stream=sys.stdout, wait_for_control=control)
     finish_run(directory, outcome, summary=summary)

@@ -85,7 +85,8 @@ class Header:
 
     def html(self, now: float) -> str:
         """Return the whole."""
-        done, total = self.feed.n_measured, self.feed.status.size
+        done = self.feed.n_measured
+        total = int((self.feed.start or {}).get("num_points") or self.feed.status.size)
         parts = [f"<b>{html.escape(self.state(now))}</b>", f"{done} of {total} pixels"]
         if self.feed.stop is None and done < total:
             left, error = time_left(self.feed.history["time"], total - done)

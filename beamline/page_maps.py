@@ -27,6 +27,7 @@ from microarpes.beamline.page_choices import Choices
 from microarpes.beamline.page_raster import RasterView
 from microarpes.beamline.page_style import PageStyle, new_figure, style_axis, style_colour_bar
 from microarpes.beamline.pixel_classes import CLASSES, robust_levels, wide_enough
+from microarpes.beamline.planned import visit_of
 
 #: Plane, title, unit, whether its span is held above the error's.
 SHOWN = (
@@ -60,7 +61,7 @@ class Maps:
     def __init__(self, choices: Choices, style: PageStyle) -> None:
         self.choices, self.feed, self.style = choices, choices.feed, style
         start = self.feed.start or {}
-        self.raster = RasterView.of(start["grid"])
+        self.raster = RasterView.of(start["grid"], visit_of(start))
         self.levels, self.locked, self.forced = "robust", False, False
         self.manual: tuple[float, float] | None = None
         self._seen, self._resets, self._choice = 0, self.feed.resets, -1

@@ -23,18 +23,21 @@ class RasterView:
         Pixel centres in the order of columns and rows, in either direction.
     snake : bool
     fast_axis : str
+    planned : ndarray of int, optional
+        The pixels that are visited, in order; by default all, as `snake` and `fast_axis` say.
     """
 
     x: Floats
     y: Floats
     snake: bool
     fast_axis: str
+    planned: NDArray[np.int64] | None = None
 
     @classmethod
-    def of(cls, grid: Mapping[str, Any]) -> RasterView:
-        """Read the ``grid`` of a start document."""
+    def of(cls, grid: Mapping[str, Any], planned: NDArray[np.int64] | None = None) -> RasterView:
+        """Read the ``grid`` of a start document; `planned` is what `planned_pixels` says of it."""
         x, y = (np.linspace(grid[axis]["start"], grid[axis]["stop"], int(grid[axis]["num"])) for axis in ("x", "y"))
-        return cls(x, y, bool(grid["snake"]), str(grid["fast_axis"]))
+        return cls(x, y, bool(grid["snake"]), str(grid["fast_axis"]), planned)
 
     @property
     def pitch(self) -> tuple[float, float]:
@@ -83,6 +86,8 @@ class RasterView:
 
     @cached_property
     def _visit(self) -> NDArray[np.intp]:
+        if self.planned is not None:
+            return self.planned.astype(np.intp)
         pixels = np.arange(len(self.y) * len(self.x)).reshape(len(self.y), len(self.x))
         lines = pixels if self.fast_axis == "x" else pixels.T
         lines = lines.copy()

@@ -43,6 +43,8 @@ NO_FIT = PixelClass(
     ("bad-input", "saturated", "no-edge", "empty", "low-counts", "not-fitted"),
 )  # fmt: skip
 UNMEASURED = PixelClass("not measured", "", "blank", ("",))
+#: In the place of a verdict, for the cells of the lattice that a raster does not visit: nothing is drawn there.
+OUTSIDE = "outside"
 #: Those that are hatched.
 CLASSES = (OFF_SAMPLE, NO_GAP, BAD_FIT, NO_FIT)
 

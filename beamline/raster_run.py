@@ -21,9 +21,9 @@ from microarpes.beamline.engine import RunJournals, Watcher, make_engine
 from microarpes.beamline.followers import Followers
 from microarpes.beamline.progress import ProgressDisplay
 from microarpes.beamline.resume import Objections, Unfinished, moved_away
-from microarpes.plans.grid import RasterGrid
 from microarpes.plans.raster import gap_raster
 from microarpes.plans.rows import planned_position
+from microarpes.plans.shapes import Shape
 from microarpes.plans.take_point import MsgGenerator
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def start_metadata(config: Config) -> dict[str, Any]:
 def configured_raster(
     config: Config,
     station: EndStation,
-    grid: RasterGrid,
+    shape: Shape,
     journals: RunJournals,
     md: Mapping[str, Any] | None = None,
     server: ControlServer | None = None,
@@ -91,7 +91,7 @@ def configured_raster(
     """
     return gap_raster(
         station,
-        grid,
+        shape,
         config.region,
         config.windows,
         calibration_record(config),
@@ -123,7 +123,7 @@ def resumed_raster(
     resumes = {"resumes": unfinished.uid, "resumed_pixels": len(unfinished.done)}
     return gap_raster(
         station,
-        unfinished.grid,
+        unfinished.shape,
         unfinished.region,
         unfinished.windows,
         unfinished.calibration,
@@ -159,7 +159,7 @@ def surroundings(
 def run_raster(
     config: Config,
     station: EndStation,
-    raster: RasterGrid | Unfinished,
+    raster: Shape | Unfinished,
     directory: Path,
     *,
     stream: TextIO,
@@ -176,8 +176,8 @@ def run_raster(
     config : Config
     station : EndStation
         Connected.
-    raster : RasterGrid or Unfinished
-        A whole raster, or one of which another run has a part.
+    raster : Shape or Unfinished
+        A grid or another shape, or a raster of which another run has a part.
     directory : Path
         Where runs are kept.
     stream : file

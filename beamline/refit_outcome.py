@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from microarpes.analysis import GapMap
 from microarpes.beamline.journal import MAGIC, encode_record, read_documents
+from microarpes.beamline.pixel_classes import OUTSIDE
+from microarpes.beamline.planned import planned_mask
 from microarpes.beamline.stored_run import read_run, simulated_seed
 from microarpes.beamline.summary import GapFigures, RunTimes, summarise
 
@@ -128,12 +130,13 @@ def describe(raw: Document, derived: Document, journal: Path, elapsed: float) ->
 
     gap_map = refitted_map(journal)
     truth, live = truth_of(raw, derived["windows"], gap_map)
+    planned = planned_mask(raw)
     figures = GapFigures(
-        status=gap_map.joint_status.ravel(),
-        delta=gap_map.joint_delta.ravel(),
-        delta_stderr=gap_map.joint_delta_stderr.ravel(),
-        truth=None if truth is None else truth.ravel(),
-        live_fraction=None if live is None else live.ravel(),
+        status=gap_map.joint_status[planned],
+        delta=gap_map.joint_delta[planned],
+        delta_stderr=gap_map.joint_delta_stderr[planned],
+        truth=None if truth is None else truth[planned],
+        live_fraction=None if live is None else live[planned],
     )
     picture = journal.with_name(journal.name.removesuffix(".gap.journal") + ".gap_map.png")
     write_gap_map(picture, _picture(raw, gap_map, truth), title=_title(raw, derived))
@@ -165,7 +168,7 @@ def _picture(raw: Document, gap_map: GapMap, truth: Floats | None) -> MapPicture
         delta_stderr=gap_map.joint_delta_stderr,
         gamma1=gap_map.joint_gamma1,
         intensity=gap_map.total_counts,
-        status=gap_map.joint_status,
+        status=np.where(planned_mask(raw), gap_map.joint_status, OUTSIDE),
         truth=truth,
     )
 

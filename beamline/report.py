@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from microarpes.beamline.page_raster import RasterView
-from microarpes.beamline.pixel_classes import NO_FIT, PixelClass, class_of, robust_levels
+from microarpes.beamline.pixel_classes import NO_FIT, OUTSIDE, PixelClass, class_of, robust_levels
 
 Floats = NDArray[np.float64]
 
@@ -176,7 +176,7 @@ def _present(picture: MapPicture) -> list[tuple[PixelClass, NDArray[np.bool_], l
     """Classes of pixels without a gap that occur: how to draw, where, and the verdicts in them."""
     status = _status(picture)
     classes: dict[PixelClass, list[str]] = {}
-    for verdict in sorted(set(status.ravel()) - {"ok"}):
+    for verdict in sorted(set(status.ravel()) - {"ok", OUTSIDE}):
         classes.setdefault(class_of(str(verdict)) or NO_FIT, []).append(str(verdict))
     return [(kind, np.isin(status, verdicts), verdicts) for kind, verdicts in classes.items()]
 

@@ -78,7 +78,11 @@ def _raster_rows(material: Material) -> list[tuple[str, ...]]:
     frames = part(material.start, "sub_frames")
     parts = as_float(frames.get("number"))
     summed = f"{parts:.0f} of {_with_unit(frames.get('acquire_time'), 's')}" if parts > 1 else ""
-    return told([*rows, ("order", "snake" if grid.get("snake") else "row by row"), ("sub-frames a pixel", summed)])
+    shape, order = part(material.start, "raster_shape"), "snake" if grid.get("snake") else "row by row"
+    if (kind := shape.get("kind", "grid")) != "grid":
+        rows.append(("shape", f"{kind}, {material.start.get('num_points')} of these pixels"))
+        order = order if "snake" in shape or kind == "mask" else "as the shape says"
+    return told([*rows, ("order", order), ("sub-frames a pixel", summed)])
 
 
 def _line(line: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from microarpes.devices.end_station import SOURCE_SETTINGS, EndStation
 from microarpes.devices.region import AngleWindow, Region
 from microarpes.plans.grid import RasterGrid
 from microarpes.plans.limits import GateLimits
+from microarpes.plans.shapes import SHAPES, Shape
 
 Document = Mapping[str, Any]
 #: Axes that a raster leaves where they are.
@@ -58,9 +59,10 @@ class Unfinished:
         return {name: self.start[name] for name in ("sample", "seed") if name in self.start}
 
     @property
-    def grid(self) -> RasterGrid:
+    def shape(self) -> Shape:
         """The whole raster."""
-        return RasterGrid(**{name: value for name, value in self.start["grid"].items() if name != "units"})
+        told = self.start.get("raster_shape")
+        return RasterGrid.model_validate(self.start["grid"]) if told is None else SHAPES.validate_python(told)
 
     @property
     def region(self) -> Region:

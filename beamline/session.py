@@ -11,8 +11,13 @@ from typing import Any
 from microarpes.beamline.config import load_config
 from microarpes.beamline.page_process import shown_page
 
+#: What a session offers of `microarpes.plans.shapes`.
+SHAPE_NAMES = (
+    "RasterGrid", "LineScan", "Spiral", "Polygon", "Mask", "PointList", "Union", "coarse_then_fine",
+)  # fmt: skip
 BANNER = """micro-ARPES session on {name}; runs are kept in {directory}
   RE(raster(10, 10, step=10.0))         raster 10 x 10 pixels, 10 um apart, about x, y = 0, 0 um
+  RE(raster(Polygon(vertices=[(0, 0), (60, 0), (0, 40)], step=10.0)))   or Spiral, LineScan, Mask, PointList, Union
   RE(resume())                          what is left of the newest raster, or of another: resume("3f2a")
   RE(mv(station.manipulator.x, 50.0))   move one axis, um
   RE(mv(sample, {{"u": 10.0, "v": 5.0}})) go to a spot of the sample, um, at any angles
@@ -34,6 +39,7 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
 
     station = connect_end_station(config)
     from bluesky import plan_stubs as bps
+    from pydantic import BaseModel
 
     from microarpes.beamline.control import ControlServer
     from microarpes.beamline.engine import Watcher, make_engine
@@ -42,6 +48,7 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
     from microarpes.beamline.raster_run import configured_raster, resumed_raster
     from microarpes.beamline.resume import close_orphan, find_unfinished
     from microarpes.beamline.run_names import run_folder
+    from microarpes.plans import shapes
     from microarpes.plans.grid import RasterGrid
     from microarpes.plans.raster import gap_raster
 
@@ -51,9 +58,12 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
     engine.subscribe(Watcher(followers))
     engine.subscribe(Watcher(ProgressDisplay(directory, sys.stdout)))
 
-    def raster(nx: int, ny: int, step: float, centre: tuple[float, float] = (0.0, 0.0), **md: Any) -> Any:
-        """Raster nx by ny pixels, `step` um apart, about `centre` (um), with the session's region and windows."""
-        return configured_raster(config, station, RasterGrid.centred(nx, ny, step, centre), journals, md, server)
+    def raster(
+        nx: int | shapes.Shape, ny: int = 0, step: float = 0.0, centre: tuple[float, float] = (0.0, 0.0), **md: Any
+    ) -> Any:
+        """Raster nx by ny pixels, `step` um apart, about `centre` (um), or a shape, with the session's region."""
+        shape = nx if isinstance(nx, BaseModel) else RasterGrid.centred(nx, ny, step, centre)
+        return configured_raster(config, station, shape, journals, md, server)
 
     def resume(run: str = "-1", *, accept_differences: bool = False) -> Any:
         """Measure what is left of a raster: uid of its run, the beginning of one, or "-1" for the newest."""
@@ -75,6 +85,7 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
         "raster": raster,
         "resume": resume,
         "gap_raster": functools.partial(gap_raster, directory=directory),
+        **{name: getattr(shapes, name) for name in SHAPE_NAMES},
         "mv": bps.mv,
         "rd": bps.rd,
         "sleep": bps.sleep,

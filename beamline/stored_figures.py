@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ from numpy.typing import NDArray
 
 from microarpes.beamline.engine import GAP_JOURNAL
 from microarpes.beamline.journal import read_documents
+from microarpes.beamline.pixel_classes import OUTSIDE
+from microarpes.beamline.planned import planned_mask
 from microarpes.beamline.report import MapPicture
 from microarpes.beamline.stored_run import StoredRun
 from microarpes.beamline.summary import GapFigures, RunTimes
@@ -71,13 +72,14 @@ def truth_of_run(run: StoredRun, seed: int | None) -> tuple[Floats | None, Float
 
 
 def gap_figures(run: StoredRun, truth: Floats | None, live: Floats | None) -> GapFigures:
-    """Return fits and truth as `summarise` takes them."""
+    """Return fits and truth of the planned pixels as `summarise` takes them."""
+    planned = planned_mask(run.start)
     return GapFigures(
-        status=verdicts(run).ravel(),
-        delta=fitted(run, "joint_delta").ravel(),
-        delta_stderr=fitted(run, "joint_delta_stderr").ravel(),
-        truth=None if truth is None else truth.ravel(),
-        live_fraction=None if live is None else live.ravel(),
+        status=verdicts(run)[planned],
+        delta=fitted(run, "joint_delta")[planned],
+        delta_stderr=fitted(run, "joint_delta_stderr")[planned],
+        truth=None if truth is None else truth[planned],
+        live_fraction=None if live is None else live[planned],
     )
 
 
@@ -92,7 +94,7 @@ def map_picture(run: StoredRun, truth: Floats | None = None) -> MapPicture:
         delta_stderr=fitted(run, "joint_delta_stderr"),
         gamma1=fitted(run, "joint_gamma1"),
         intensity=plane(run, "total_counts"),
-        status=verdicts(run),
+        status=np.where(planned_mask(run.start), verdicts(run), OUTSIDE),
         truth=truth,
     )
 
@@ -116,7 +118,7 @@ def title(run: StoredRun) -> str:
 def stopped_by_operator(run: StoredRun) -> str | None:
     """Return after which row the operator had a run end; None for one that was complete, failed, or lost an event."""
     stop = run.stop or {}
-    missing = len(run.events) < math.prod(run.shape)
+    missing = len(run.events) < int(planned_mask(run.start).sum())
     whole = stop.get("num_events", {}).get("primary", 0) == len(run.events)
     asked = missing and whole and stop.get("exit_status") == "success" and stop.get("reason")
     return str(stop["reason"]) if asked else None

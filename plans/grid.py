@@ -1,13 +1,15 @@
-"""Where to measure: a rectangular raster as a value, and the order of the visit."""
+"""A rectangular raster as a value, and the lattice of cells on which everything measured lies."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from microarpes.devices.region import Finite
+from microarpes.devices.channel_access import is_number
 
 if TYPE_CHECKING:
     from scanspec.specs import Spec
@@ -15,9 +17,15 @@ if TYPE_CHECKING:
 #: More pixels than any beamtime holds; refuses a slip of the pen before it is expanded.
 MAX_PIXELS = 1_000_000
 
+#: um; a number and nothing that could be taken for one: neither True nor "3".
+Coordinate = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
 
 class RasterPoint(NamedTuple):
-    """A planned pixel: its id, counted row by row from the grid's start, and its position in um."""
+    """A planned pixel: its id, counted row by row from the grid's start, and its position in um.
+
+    The position is the exact one, which need not be the centre of the pixel's cell.
+    """
 
     pixel: int
     x: float
@@ -29,8 +37,8 @@ class Line(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    start: Finite
-    stop: Finite
+    start: Coordinate
+    stop: Coordinate
     num: Annotated[int, Field(ge=1, strict=True)]
 
     @model_validator(mode="after")
@@ -44,6 +52,12 @@ class Line(BaseModel):
         """Distance of two neighbours, um; 0 for a single point."""
         return (self.stop - self.start) / (self.num - 1) if self.num > 1 else 0.0
 
+    def index(self, positions: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the number of the cell in which each position lies, um; not all of them need be on the line."""
+        if self.num == 1:
+            return np.zeros(np.shape(positions), dtype=np.int64)
+        return np.floor((positions - self.start) / self.step + 0.5).astype(np.int64)
+
 
 class RasterGrid(BaseModel):
     """A rectangular raster over x and y, um.
@@ -56,10 +70,14 @@ class RasterGrid(BaseModel):
         Every other row is visited backwards.
     fast_axis : {"x", "y"}
         The axis that moves at every point.
+    units : {"um"}
+        Of all positions.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    kind: Literal["grid"] = "grid"
+    units: Literal["um"] = "um"
     x: Line
     y: Line
     snake: bool = True
@@ -85,8 +103,10 @@ class RasterGrid(BaseModel):
         >>> [tuple(point) for point in grid.points()][2:4]
         [(2, 10.0, -5.0), (5, 10.0, 5.0)]
         """
-        if not (isinstance(step, int | float) and not isinstance(step, bool) and 0 < step < float("inf")):
+        if not (is_number(step) and step > 0):
             raise ValueError(f"step = {step!r} um must be a finite number above 0")
+        if not (isinstance(centre, Sequence) and len(centre) == 2 and all(map(is_number, centre))):
+            raise ValueError(f"centre = {centre!r} um must be two finite numbers, x and y")
 
         def line(num: int, middle: float) -> Line:
             half = (num - 1) * step / 2 if isinstance(num, int) else 0.0
@@ -119,10 +139,33 @@ class RasterGrid(BaseModel):
         from scanspec.core import Path
 
         midpoints = Path(self.spec().calculate()).consume().midpoints
-        for x, y in zip(midpoints["x"], midpoints["y"], strict=True):
-            column = round((x - self.x.start) / self.x.step) if self.x.num > 1 else 0
-            row = round((y - self.y.start) / self.y.step) if self.y.num > 1 else 0
-            yield RasterPoint(row * self.x.num + column, float(x), float(y))
+        pixels = self.pixels_at(np.column_stack([midpoints["x"], midpoints["y"]]))
+        for pixel, x, y in zip(pixels, midpoints["x"], midpoints["y"], strict=True):
+            yield RasterPoint(int(pixel), float(x), float(y))
+
+    def pixels_at(self, places: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the pixel in whose cell each place lies.
+
+        Parameters
+        ----------
+        places : ndarray, shape (n, 2), um
+            x and y.
+
+        Raises
+        ------
+        ValueError
+            A place lies outside all cells.
+        """
+        column, row = self.x.index(places[:, 0]), self.y.index(places[:, 1])
+        outside = (column < 0) | (column >= self.x.num) | (row < 0) | (row >= self.y.num)
+        if outside.any():
+            x, y = places[np.argmax(outside)]
+            raise ValueError(f"x, y = {x:g}, {y:g} um lies outside the {self.x.num} x {self.y.num} cells of the raster")
+        return row * self.x.num + column
+
+    def lattice(self) -> RasterGrid:
+        """Return the lattice on which the pixels lie: the grid itself."""
+        return self
 
     def rows(self) -> list[list[RasterPoint]]:
         """Return the pixels in the order of the visit, row by row along the fast axis.
@@ -136,10 +179,6 @@ class RasterGrid(BaseModel):
         points = list(self.points())
         return [points[first : first + length] for first in range(0, len(points), length)]
 
-    def corners(self) -> list[tuple[float, float]]:
-        """Return the four extreme positions (x, y), um."""
-        return [(x, y) for x in (self.x.start, self.x.stop) for y in (self.y.start, self.y.stop)]
-
     def document(self) -> dict[str, Any]:
         """Return the ``grid`` entry of the start document."""
-        return {**self.model_dump(), "units": "um"}
+        return self.model_dump(exclude={"kind"})

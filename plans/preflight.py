@@ -2,33 +2,81 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
 from microarpes.devices.end_station import EndStation
 from microarpes.devices.region import Region
-from microarpes.plans.grid import RasterGrid
 from microarpes.plans.limits import GateLimits
+from microarpes.plans.shapes import Shape, walks_of
+
+#: Part of its tolerance by which an axis must move for two places to be told apart.
+TOLD_APART = 0.1
+#: Bytes of metadata that a start document takes: every reader reads it first.
+MAX_METADATA = 1_000_000
+#: What the plan or the RunEngine says in a start document, and metadata may not.
+RESERVED = frozenset(
+    "uid time scan_id seq_num plan_type grid raster_shape shape extents num_points motors region sub_frames gate "
+    "windows energy_axis angle_axis calibration source beam frame_file".split()
+)
 
 
-def check_raster(station: EndStation, grid: RasterGrid) -> list[str]:
+def check_raster(station: EndStation, shape: Shape) -> list[str]:
     """Return everything that forbids this raster here and now, before any motor moves; an empty list allows it."""
     problems: list[str] = []
-    for name, line in (("x", grid.x), ("y", grid.y)):
+    places = np.concatenate(walks_of(shape))
+    for name, positions in zip("xy", places.T, strict=True):
         axis = getattr(station.manipulator, name)
-        for position in {line.start, line.stop}:
+        # The way by which an axis comes to a place is the same everywhere: the outermost tell for all.
+        for position in dict.fromkeys((float(positions.min()), float(positions.max()))):
             try:
                 axis.check_value(position)
             except ValueError as error:
                 problems.append(str(error))
-        if line.num > 1 and abs(line.step) <= axis.tolerance / 10:
-            problems.append(
-                f"step of {abs(line.step):g} um along {name} is below a tenth of its tolerance, "
-                f"{axis.tolerance:g} um: neighbours could not be told apart"
-            )
+    problems += _too_near(station, places)
+    try:
+        shape.lattice()
+    except ValueError as error:
+        problems.append(str(error))
     for axis in station.manipulator.axes.values():
         try:
             axis.check_units()
         except ValueError as error:
             problems.append(str(error))
     return list(dict.fromkeys(problems))
+
+
+def _too_near(station: EndStation, places: NDArray[np.float64]) -> Iterator[str]:
+    from scipy.spatial import KDTree
+
+    tolerance = np.array([station.manipulator.x.tolerance, station.manipulator.y.tolerance])
+    pairs = KDTree(places / tolerance).query_pairs(TOLD_APART, p=np.inf, output_type="ndarray")
+    if len(pairs):
+        (x0, y0), (x1, y1) = places[pairs[0]]
+        yield (
+            f"{len(pairs)} pairs of places are nearer than a tenth of the tolerances, {tolerance[0]:g} um along x and "
+            f"{tolerance[1]:g} um along y, such as {x0:g}, {y0:g} um and {x1:g}, {y1:g} um: they cannot be told apart"
+        )
+
+
+def check_metadata(metadata: Mapping[str, Any]) -> list[str]:
+    """Return why metadata cannot go into a start document; an empty list says that they can."""
+    problems = [
+        f"metadata {key!r} is what the plan itself says; give it another name" for key in metadata if key in RESERVED
+    ]
+    total = 0
+    for key, value in metadata.items():
+        try:
+            total += len(json.dumps({key: value}, allow_nan=False))
+        except (TypeError, ValueError, RecursionError) as error:
+            problems.append(f"metadata {key!r} cannot be written as JSON: {error}")
+    if total > MAX_METADATA:
+        problems.append(f"the metadata have {total} bytes; at most {MAX_METADATA} are allowed")
+    return problems
 
 
 def check_beam(station: EndStation, limits: GateLimits) -> list[str]:

@@ -1,7 +1,8 @@
-"""`gap_raster`: prepare the region, then take every pixel of a grid through `take_point`."""
+"""`gap_raster`: prepare the region, then take every pixel of a shape through `take_point`."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,19 @@ from microarpes.devices.flat_field import FlatField, window_factors
 from microarpes.devices.frame_file import FrameFile
 from microarpes.devices.region import AngleWindow, Region
 from microarpes.devices.rejected_frames import RejectedFrames
+from microarpes.plans.estimate import estimate
 from microarpes.plans.gate import Gate
-from microarpes.plans.grid import RasterGrid, RasterPoint
+from microarpes.plans.grid import RasterPoint
 from microarpes.plans.limits import GateLimits
 from microarpes.plans.point_event import PointEvent
-from microarpes.plans.preflight import check_beam, check_raster, check_region
+from microarpes.plans.preflight import check_beam, check_metadata, check_raster, check_region
 from microarpes.plans.rows import Interleaved, planned_position, take_rows
+from microarpes.plans.shapes import Shape
 from microarpes.plans.start_document import calibration_record, start_document
 from microarpes.plans.sub_frames import split
 from microarpes.plans.take_point import MsgGenerator, PointTaker
+
+logger = logging.getLogger(__name__)
 
 #: Seconds a region may take to be set.
 REGION_TIMEOUT = 60.0
@@ -32,7 +37,7 @@ REGION_TIMEOUT = 60.0
 
 def gap_raster(
     station: EndStation,
-    grid: RasterGrid,
+    shape: Shape,
     region: Region,
     windows: Sequence[AngleWindow],
     calibration: Mapping[str, Any],
@@ -56,8 +61,8 @@ def gap_raster(
     ----------
     station : EndStation
         Connected.
-    grid : RasterGrid
-        Pixels, um.
+    shape : Shape
+        A `RasterGrid` or another of the shapes: pixels, um, and the order of the visit.
     region : Region
         Set on the analyser before the first motion.
     windows : sequence of AngleWindow
@@ -89,7 +94,7 @@ def gap_raster(
     objections : callable, optional
         Shown the start document when all is set and no motor has moved; what it returns forbids the run.
     md : mapping, optional
-        Goes into the start document: sample, operator and the like.
+        Goes into the start document: sample, operator and the like; JSON, below 1 MB.
 
     Returns
     -------
@@ -102,12 +107,18 @@ def gap_raster(
         The raster cannot be done; the message lists every reason and no motor has moved.
     """
     limits = limits or GateLimits()
-    problems = [*check_raster(station, grid), *check_region(station, region), *check_beam(station, limits)]
+    problems = [
+        *check_raster(station, shape),
+        *check_region(station, region),
+        *check_beam(station, limits),
+        *check_metadata(md or {}),
+    ]
     if problems:
         raise ValueError("; ".join(problems))
     yield from _set_region(station, region)
     # How long a sweep takes is known only when it is set.
-    sub_frames, part = split(region, station.exposure, limits.longest_exposure)
+    exposure = station.exposure
+    sub_frames, part = split(region, exposure, limits.longest_exposure)
     if sub_frames > 1:
         yield from _set_region(station, part)
     if not station.analyser.images_angles:
@@ -124,15 +135,18 @@ def gap_raster(
             raise ValueError("; ".join(problems))
         record["flat_field"] = window_factors(flat_field.factors, event.channels, event.row_shift).tolist()
     gate = Gate.of(station, limits)
-    start = start_document(station, grid, windows, record, (energy, angle), limits)
+    start = start_document(station, shape, windows, record, (energy, angle), limits)
     # The region is what was asked for, not the part of it the analyser takes at a time.
     start["region"] |= {"iterations": region.iterations, "acquire_time": region.acquire_time}
     start["sub_frames"] = {"number": sub_frames, "iterations": part.iterations, "acquire_time": part.acquire_time}
-    rows = [left for row in grid.rows() if (left := [point for point in row if point.pixel not in done])]
+    rows = [left for row in shape.rows() if (left := [point for point in row if point.pixel not in done])]
     start["num_points"] = sum(map(len, rows))
     start |= {**at_angles(station.manipulator.angles()), **(md or {})}
-    if problems := list(objections(start)):
+    outlook = estimate(station, rows, exposure, directory, start.get("beam", {}))
+    if problems := [*objections(start), *outlook.refusals]:
         raise ValueError("; ".join(problems))
+    for warning in outlook.warnings:
+        logger.warning(warning)
 
     def raster() -> MsgGenerator:
         uid: str = yield from bps.open_run(start)

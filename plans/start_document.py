@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from microarpes.devices.end_station import EndStation
 from microarpes.devices.region import AngleWindow
-from microarpes.plans.grid import RasterGrid
 from microarpes.plans.limits import GateLimits
+from microarpes.plans.shapes import Shape
 
 
 def calibration_record(calibration: Mapping[str, Any], n_window: int, n_angle: int) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def calibration_record(calibration: Mapping[str, Any], n_window: int, n_angle: i
 
 def start_document(
     station: EndStation,
-    grid: RasterGrid,
+    shape: Shape,
     windows: Sequence[AngleWindow],
     calibration: Mapping[str, Any],
     axes: tuple[NDArray[np.float64], NDArray[np.float64]],
@@ -35,6 +35,7 @@ def start_document(
 ) -> dict[str, Any]:
     """Return what a start document says of raster, region, windows, calibration, source and gate."""
     energy, angle = axes
+    grid = shape.lattice()
     source, described = station.source.settings(), station.analyser.describe_region()
     if described["excitation_energy"] is None:
         described["excitation_energy"] = source["photon_energy"]
@@ -43,7 +44,8 @@ def start_document(
         "grid": grid.document(),
         "shape": list(grid.shape),
         "extents": [[grid.y.start, grid.y.stop], [grid.x.start, grid.x.stop]],
-        "num_points": grid.num_points,
+        "raster_shape": shape.model_dump(mode="json"),
+        "num_points": shape.num_points,
         "motors": ["manipulator_y", "manipulator_x"],
         "axes": station.manipulator.describe_axes(),
         "region": described,

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from microarpes.beamline import report
-from microarpes.beamline.pixel_classes import robust_levels
+from microarpes.beamline.pixel_classes import OUTSIDE, robust_levels
 from microarpes.beamline.report import MapPicture, gap_label, half_pixel_extent, write_gap_map
 
 
@@ -111,6 +111,18 @@ def test_every_kind_of_pixel_without_a_gap_has_a_pattern_of_its_own_and_a_legend
     for words in ("off sample: 1", "bad fit: 1", "no gap resolved: 1", "no fit (low-counts): 1", "not measured: 1"):
         assert words in labels
     assert report._legend(picture(verdicts=())) == []
+
+
+def test_what_a_raster_does_not_visit_is_left_blank_and_has_no_legend():
+    whole = picture(verdicts=("off-sample",))
+    status = np.where(np.arange(10) < 5, whole.status, OUTSIDE)
+    visited = dataclasses.replace(whole, status=status)
+    assert [handle.get_label() for handle in report._legend(visited)] == ["off sample: 1"]
+    gap = drawn(visited)[0, 0]
+    shown = gap.images[0].get_array()
+    assert (np.ma.getmaskarray(shown) | ~np.isfinite(np.ma.getdata(shown)))[:, 5:].all()
+    # one hatched square, that of the pixel off the sample
+    assert [len(patch.get_path().vertices) for patch in gap.patches] == [5]
 
 
 def test_the_label_names_the_quantity_and_its_angle():

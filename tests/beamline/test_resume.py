@@ -62,7 +62,7 @@ def test_what_is_left_is_what_no_run_of_the_chain_acknowledged(tmp_path):
     left = find_unfinished(write(tmp_path, "third", [5], time=200.0, resumes="second", num_points=3))
     assert left.uid == "third"
     assert left.done == {0, 1, 2, 5}
-    assert left.grid.num_points == 6
+    assert left.shape.num_points == 6
 
 
 def test_it_is_resumed_with_the_region_windows_gate_and_place_it_had(tmp_path):
