@@ -27,7 +27,7 @@ NAN, INF = float("nan"), float("inf")
 #: 6 mm of travel, and no backlash.
 SETTINGS = MotorSettings(
     low_limit=-3000.0, high_limit=3000.0, velocity=2000.0, acceleration_time=0.01, settle_time=0.0, backlash=0.0,
-    backlash_velocity=100.0, backlash_acceleration_time=0.01, direction=0, mode=3, egu="um",
+    backlash_velocity=100.0, backlash_acceleration_time=0.01, direction=0, mode=3, egu="um", offset=0.0,
 )  # fmt: skip
 
 
@@ -52,7 +52,7 @@ class StillStation:
 
     def __init__(self, **x):
         axes = {"x": StillAxis("x", **x), "y": StillAxis("y"), "polar": StillAxis("polar", "deg")}
-        self.manipulator = SimpleNamespace(**axes, axes=axes, angles=lambda: (0.0, 0.0, 0.0))
+        self.manipulator = SimpleNamespace(**axes, axes=axes, angles=lambda: (0.0, 0.0, 0.0), describe_axes=dict)
         self.analyser = SimpleNamespace(
             name="analyser", parent=None, refusals=lambda region: [], axes=(np.arange(400.0), np.arange(300.0)),
             pvs=SimpleNamespace(angular=lambda mode: True), frame_dtype="<i4", images_angles=True,
