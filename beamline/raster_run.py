@@ -20,8 +20,11 @@ from microarpes.beamline.engine import RunJournals, Watcher, make_engine
 from microarpes.beamline.followers import Followers
 from microarpes.beamline.instrument import sample_geometry
 from microarpes.beamline.progress import ProgressDisplay
+from microarpes.beamline.reference_fit import fit_edges
 from microarpes.plans.grid import RasterGrid
 from microarpes.plans.raster import gap_raster
+from microarpes.plans.reference_measurement import ReferenceMeasurement
+from microarpes.plans.rows import planned_position
 from microarpes.plans.take_point import MsgGenerator
 
 if TYPE_CHECKING:
@@ -66,6 +69,7 @@ def start_metadata(config: Config) -> dict[str, Any]:
         "beamline": config.beamline.name,
         "operator": config.beamline.operator,
         "sample": config.sample.model_dump(),
+        **({} if config.reference is None else {"reference": config.reference.model_dump()}),
     }
 
 
@@ -103,6 +107,8 @@ def configured_raster(
 
     Raises
     ------
+    ValueError
+        The reference cannot be one of this raster.
     microarpes.beamline.detector.DetectorError
         What the configuration declares of the detector cannot be used.
     """
@@ -119,8 +125,20 @@ def configured_raster(
         beam_at=functools.partial(beam_at, config),
         flat_field=detector.flat_field,
         **({} if server is None else server.control.of_raster()),
+        **_references(config, station, grid),
         md={"detector": detector.document(), **start_metadata(config), **(md or {})},
     )
+
+
+def _references(config: Config, station: EndStation, grid: RasterGrid) -> dict[str, Any]:
+    """Return what `gap_raster` is told about the reference of a configuration."""
+    reference = config.reference
+    if reference is None:
+        return {}
+    if problems := reference.refusals(station, grid, max(config.source.spot_size)):
+        raise ValueError("; ".join(problems))
+    measurement = ReferenceMeasurement(reference, config.windows, fit_edges)
+    return {"interleaved": [measurement], "target": measurement.returning(planned_position)}
 
 
 def run_raster(
