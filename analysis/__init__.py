@@ -1,6 +1,7 @@
 """Gap maps from arrays and documents; no hardware is known here."""
 
 from microarpes.analysis.calibration import Calibration
+from microarpes.analysis.calibration_track import CalibrationTrack, Drift
 from microarpes.analysis.components import components
 from microarpes.analysis.error_correlation import error_correlation
 from microarpes.analysis.fermi_edge import FermiEdgeFit, fit_fermi_edge
@@ -16,10 +17,12 @@ from microarpes.analysis.warm_up import warm_up
 
 __all__ = [
     "Calibration",
+    "CalibrationTrack",
     "ConstantTest",
     "CorrectedCorrelation",
     "CorrelationLength",
     "CovariateTest",
+    "Drift",
     "FermiEdgeFit",
     "GapFit",
     "GapFits",

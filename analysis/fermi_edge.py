@@ -2,10 +2,11 @@ r"""Fermi energy and resolution from the edge of a metal.
 
 .. math::
 
-    I(E) = \{[b_0 + b_1 (E - E_0)]\, f(E - E_F, T)\} \otimes G(R) + c
+    I(E) = \phi(E) \left( \{[b_0 + b_1 (E - E_0)]\, f(E - E_F, T)\} \otimes G(R) + c \right)
 
-with Poisson likelihood. The temperature is given: an edge cannot tell it from the resolution. Energies are eV kinetic,
-as the analyser gives them and as the calibration record keeps them, for E_F is not known before this fit.
+with Poisson likelihood; :math:`\phi` is the flat field where one is known, else 1. The temperature is given: an edge
+cannot tell it from the resolution. Energies are eV kinetic, as the analyser gives them and as the calibration record
+keeps them, for E_F is not known before this fit.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import ArrayLike
 from scipy.special import expit
 
 from microarpes.analysis.edge_test import axis_has_edge, refuse_edge
+from microarpes.analysis.flat_field import check_flat_field
 from microarpes.analysis.forward import Instrument
 from microarpes.analysis.line_shape import Array
 from microarpes.analysis.poisson import deviance
@@ -79,6 +81,7 @@ def fit_fermi_edge(
     resolution: float | None = None,
     gain: float = 1.0,
     ef_guess: float | None = None,
+    flat_field: ArrayLike | None = None,
 ) -> FermiEdgeFit:
     """Fit the Fermi edge of a metal.
 
@@ -95,6 +98,8 @@ def fit_fermi_edge(
         Detector units per photoelectron. Errors are right only with the gain measured.
     ef_guess : float, optional, eV kinetic
         Where to look; by default where the spectrum falls most significantly.
+    flat_field : array_like, shape (n_energy,), optional
+        Factor of each channel; one of factor 0 is left out.
 
     Raises
     ------
@@ -114,17 +119,18 @@ def fit_fermi_edge(
     if read is None:
         return _unfitted("bad-input", temperature)
     electrons = read / gain
+    factor = check_flat_field(flat_field, axis)
     if electrons.sum() < MIN_SIGNIFICANCE**2:
         return _unfitted("no-edge", temperature)
     origin = float(ev_from_mev(_steepest_fall(axis, electrons))) if ef_guess is None else float(ef_guess)
     relative = energy_from_kinetic(ev_from_mev(axis), origin)
     starts = RESOLUTION_STARTS if resolution is None else (float(mev_from_ev(resolution)),)
     thermal, free, widest = BOLTZMANN * temperature, resolution is None, half_window(max(starts))
-    fits = [_Edge(relative, electrons, thermal, start, free, widest) for start in starts]
+    fits = [_Edge(relative, electrons, thermal, start, free, widest, factor) for start in starts]
     best = min(fits, key=lambda fit: fit.deviance)
     if free:  # what was learnt on the widest window sets the final one; deviances compare on equal windows only
         width = float(np.clip(best.theta[1] * FWHM_PER_SIGMA, *RESOLUTION_STARTS[::2]))
-        best = _Edge(relative, electrons, thermal, width, free, half_window(width))
+        best = _Edge(relative, electrons, thermal, width, free, half_window(width), factor)
     status = "ok" if best.believable(temperature) else "no-edge"
     return best.result(origin, temperature, status)
 
@@ -154,10 +160,20 @@ class _Edge:
     """One ascent: parameters ef, sigma (meV, relative to the origin), b0, b1 (per meV), c."""
 
     def __init__(
-        self, energy: Array, counts: Array, thermal: float, resolution: float, free: bool, half: float
+        self,
+        energy: Array,
+        counts: Array,
+        thermal: float,
+        resolution: float,
+        free: bool,
+        half: float,
+        factor: Array | None = None,
     ) -> None:
         used = (energy >= -half) & (energy <= half)
-        self.whole_energy, self.whole_counts = energy, counts
+        if factor is not None:
+            used &= factor > 0.0
+        self.whole_energy, self.whole_counts, self.whole_factor = energy, counts, factor
+        self.factor = np.ones(int(used.sum())) if factor is None else factor[used]
         self.energy, self.counts = energy[used], counts[used]
         self.thermal = thermal
         self.step = float(np.mean(np.diff(energy)))
@@ -187,7 +203,8 @@ class _Edge:
         d_sigma = ((density * slope - b1 * f) * u * weight).sum(axis=(1, 2))
         d_b0, d_b1 = (f * weight).sum(axis=(1, 2)), (at * f * weight).sum(axis=(1, 2))
         expected = b0 * d_b0 + b1 * d_b1 + c
-        return np.maximum(expected, FLOOR), np.stack([d_ef, d_sigma, d_b0, d_b1, np.ones_like(d_b0)])
+        derivatives = np.stack([d_ef, d_sigma, d_b0, d_b1, np.ones_like(d_b0)])
+        return np.maximum(self.factor * expected, FLOOR), self.factor * derivatives
 
     def _climb(self) -> None:
         """Damped Fisher scoring to a tight decrement."""
@@ -244,7 +261,8 @@ class _Edge:
             return False
         instrument = Instrument(resolution, temperature)
         relative = self.whole_energy - ef
-        return axis_has_edge(relative, instrument) and not refuse_edge(relative, self.whole_counts[None], instrument)[0]
+        refused = refuse_edge(relative, self.whole_counts[None], instrument, self.whole_factor)
+        return axis_has_edge(relative, instrument) and not refused[0]
 
     def result(self, origin: float, temperature: float, status: str) -> FermiEdgeFit:
         """Numbers in eV; NaN where they are not a measurement."""

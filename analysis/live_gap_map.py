@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from event_model import DocumentRouter
 
 from microarpes.analysis.calibration import Calibration
+from microarpes.analysis.calibration_track import CalibrationTrack, middle_of_exposure
 from microarpes.analysis.event_fit import EventFitter, RunLayout
 from microarpes.analysis.gap_documents import DerivedRun, Emit
 from microarpes.analysis.gap_map import GapMap
@@ -33,6 +35,9 @@ class LiveGapMap(DocumentRouter):
         Line shape.
     gamma0 : str or float
         Policy for gamma0; see `GapFitter`.
+    track : CalibrationTrack, optional
+        All records of the run: each event is fitted with what they say of its time, whatever came before it, instead of
+        the last record before it.
 
     Attributes
     ----------
@@ -42,11 +47,18 @@ class LiveGapMap(DocumentRouter):
         Why the present run is not fitted, or empty.
     """
 
-    def __init__(self, emit: Emit | None = None, model: str = "norman", gamma0: str | float = "prior") -> None:
+    def __init__(
+        self,
+        emit: Emit | None = None,
+        model: str = "norman",
+        gamma0: str | float = "prior",
+        track: CalibrationTrack | None = None,
+    ) -> None:
         super().__init__()
         line_shape(model)
         self.model = model
         self.gamma0 = gamma0
+        self.track = track
         self.gap_map: GapMap | None = None
         self.problem = ""
         self._emit: Emit = emit if emit is not None else _nowhere
@@ -93,7 +105,7 @@ class LiveGapMap(DocumentRouter):
         if stream == "calibration":
             self._add_calibration(float(doc["time"]), doc["data"])
         elif stream == "primary":
-            record = self._fitter.fit(self._layout, self._calibration_at(float(doc["time"])), doc["data"])
+            record = self._fitter.fit(self._layout, self._calibration_of(doc), doc["data"])
             record["raw_seq_num"] = int(doc["seq_num"])
             self.gap_map.update(self._run, doc["seq_num"], float(doc["time"]), record)
             self._derived.event(record, float(doc["time"]))
@@ -115,6 +127,14 @@ class LiveGapMap(DocumentRouter):
             self.problem = f"a calibration record cannot be used: {error}"
         self._calibrations.append((since, calibration))
         self._calibrations.sort(key=lambda entry: entry[0])
+
+    def _calibration_of(self, event: Mapping[str, Any]) -> Calibration | None:
+        """Return what an event of the primary stream is fitted with."""
+        begun_with = self._calibrations[0][1]
+        if self.track is None or begun_with is None:
+            return self._calibration_at(float(event["time"]))
+        # The flat field is the detector's: it stays as the run began.
+        return replace(self.track.at(middle_of_exposure(event)), flat_field=begun_with.flat_field)
 
     def _calibration_at(self, time: float) -> Calibration | None:
         """Return the last record before a time."""

@@ -49,7 +49,8 @@ class CatalogDocuments:
                 raise CatalogError(
                     f"array {key!r} in stream {doc['name']!r} declares no dtype_numpy; give one such as '<f8' or '<U12'"
                 )
-        self._keys[doc["uid"]] = doc["data_keys"]
+        # A copy: Tiled renames `time` and `seq_num` in the original, and sees the events only after this.
+        self._keys[doc["uid"]] = dict(doc["data_keys"])
         return doc
 
     def _event(self, doc: Document) -> Document:

@@ -16,7 +16,7 @@ from typing import Any
 
 from event_model import unpack_event_page
 
-from microarpes.analysis import LiveGapMap
+from microarpes.analysis import CalibrationTrack, LiveGapMap
 from microarpes.beamline.journal import read_records
 from microarpes.beamline.journal_chunks import Chunk
 from microarpes.beamline.moved_windows import MovedWindows, frame_path
@@ -43,12 +43,15 @@ class RefitJob:
         Policy for gamma0, or its value, meV.
     windows : tuple of (str, float, float)
         Name and edges, deg, of the windows that replace the run's; empty to fit the EDCs of the events.
+    track : CalibrationTrack or None
+        Calibration to interpolate, of the windows of the job; None for the last record before each event.
     """
 
     journal: str
     model: str = "norman"
     gamma0: str | float = "prior"
     windows: tuple[tuple[str, float, float], ...] = ()
+    track: CalibrationTrack | None = None
 
     @property
     def angle_windows(self) -> tuple[AngleWindow, ...]:
@@ -111,6 +114,7 @@ class _Fitting(threading.local):
         if self.router is None or self.key != key:
             self.router = LiveGapMap(self._keep, model=job.model, gamma0=job.gamma0)
             self.key = key
+        self.router.track = job.track
         return self.router
 
     def _keep(self, name: str, doc: Document) -> None:

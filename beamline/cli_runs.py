@@ -33,6 +33,9 @@ def refit(
         list[str] | None,
         typer.Option(help="NAME,LOW,HIGH in deg: sum the EDCs again from the frames in this window; repeat for more."),
     ] = None,
+    calibration: Annotated[
+        str, typer.Option(help="live: the last record before each pixel; interpolated: between the records, in time.")
+    ] = "live",
     directory: Directory = Path("microarpes-data"),
     processes: Annotated[int | None, typer.Option(help="Processes; all cores if left out.")] = None,
     scheduler: Annotated[str | None, typer.Option(help="tcp://HOST:PORT of a Dask scheduler (extra dask).")] = None,
@@ -47,6 +50,7 @@ def refit(
         model=model,
         gamma0=gamma0,
         windows=window or (),
+        calibration=calibration,
         processes=processes,
         scheduler=scheduler,
         summary=summary,

@@ -21,6 +21,7 @@ from microarpes.beamline.detector import DetectorSection
 from microarpes.devices.analyser_pvs import DRIVERS, AnalyserPVs
 from microarpes.devices.region import AngleWindow, Finite, Region, antinodal_pair
 from microarpes.plans.limits import GateLimits
+from microarpes.plans.reference import Reference
 
 #: A process variable or a prefix of one: what EPICS allows, so no blank, newline or shell character.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_\-+:\[\]<>;.{}]*$", max_length=60)]
@@ -213,6 +214,7 @@ class Config(_Section):
     region: Region
     windows: Windows = Field(default_factory=antinodal_pair)
     gate: GateLimits = GateLimits()
+    reference: Reference | None = None
 
     @model_validator(mode="after")
     def _a_gain_where_nothing_counts_pulses(self) -> Config:
@@ -232,7 +234,7 @@ class Config(_Section):
         """Return a copy with some keys of some sections replaced, validated again."""
         data = self.model_dump()
         for section, values in sections.items():
-            data[section] = {**data[section], **values}
+            data[section] = {**(data[section] or {}), **values}
         return parse_config(data, "the command line")
 
 

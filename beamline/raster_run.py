@@ -6,7 +6,7 @@ import functools
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -20,8 +20,12 @@ from microarpes.beamline.detector import make_detector
 from microarpes.beamline.engine import RunJournals, Watcher, make_engine
 from microarpes.beamline.followers import Followers
 from microarpes.beamline.progress import ProgressDisplay
+from microarpes.beamline.reference_fit import fit_edges
 from microarpes.beamline.resume import Objections, Unfinished, moved_away
+from microarpes.devices.region import AngleWindow
+from microarpes.plans.grid import RasterPoint
 from microarpes.plans.raster import gap_raster
+from microarpes.plans.reference_measurement import ReferenceMeasurement, Target
 from microarpes.plans.rows import planned_position
 from microarpes.plans.shapes import Shape
 from microarpes.plans.take_point import MsgGenerator
@@ -68,6 +72,7 @@ def start_metadata(config: Config) -> dict[str, Any]:
         "beamline": config.beamline.name,
         "operator": config.beamline.operator,
         "sample": config.sample.model_dump(),
+        **({} if config.reference is None else {"reference": config.reference.model_dump()}),
     }
 
 
@@ -86,6 +91,8 @@ def configured_raster(
 
     Raises
     ------
+    ValueError
+        The reference cannot be one of this raster.
     microarpes.beamline.detector.DetectorError
         What the configuration declares of the detector cannot be used.
     """
@@ -96,6 +103,7 @@ def configured_raster(
         config.windows,
         calibration_record(config),
         limits=config.gate,
+        **references(config, station, shape, config.windows, planned_position),
         **surroundings(config, journals, md or {}, server),
     )
 
@@ -119,6 +127,10 @@ def resumed_raster(
     back = moved_away(unfinished, station)
     for name, position in back.items():
         tell(f"{name} is moved back to {position:g} {getattr(station.manipulator, name).units}, where it was")
+
+    def held(point: RasterPoint) -> Mapping[str, float]:
+        return {**planned_position(point), **back}
+
     objections = Objections(unfinished.start, accept_differences, tell)
     resumes = {"resumes": unfinished.uid, "resumed_pixels": len(unfinished.done)}
     return gap_raster(
@@ -129,10 +141,28 @@ def resumed_raster(
         unfinished.calibration,
         limits=unfinished.limits,
         done=unfinished.done,
-        target=lambda point: {**planned_position(point), **back},
+        **references(config, station, unfinished.shape, unfinished.windows, held),
         objections=objections,
         **surroundings(config, journals, {**unfinished.described, **(md or {}), **resumes}, server),
     )
+
+
+def references(
+    config: Config, station: EndStation, shape: Shape, windows: Sequence[AngleWindow], target: Target
+) -> dict[str, Any]:
+    """Return what `gap_raster` is told about the reference of a configuration, and where it is to take its pixels.
+
+    Raises
+    ------
+    ValueError
+        The reference cannot be one of this raster.
+    """
+    if config.reference is None:
+        return {"target": target}
+    if problems := config.reference.refusals(station, shape.lattice(), max(config.source.spot_size)):
+        raise ValueError("; ".join(problems))
+    measurement = ReferenceMeasurement(config.reference, windows, fit_edges)
+    return {"interleaved": [measurement], "target": measurement.returning(target)}
 
 
 def surroundings(

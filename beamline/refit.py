@@ -29,6 +29,7 @@ from microarpes.beamline.engine import RAW_JOURNAL
 from microarpes.beamline.journal import read_documents
 from microarpes.beamline.journal_chunks import CHUNK_EVENTS, JournalChunks
 from microarpes.beamline.moved_windows import check_windows, fermi_edge_sources, frame_path, open_frames, parse_window
+from microarpes.beamline.refit_calibration import INTERPOLATED, LIVE, RefitRefused, told_of, track_of_run
 from microarpes.beamline.refit_outcome import RefitJournal, describe, store_in_catalog
 from microarpes.beamline.refit_progress import RefitDisplay
 from microarpes.beamline.refit_workers import DaskWorkers, LocalWorkers, Workers, fit_in_order
@@ -39,10 +40,6 @@ from microarpes.beamline.summary import summary_text, write_summary
 _NAMED = 3
 
 Document = dict[str, Any]
-
-
-class RefitRefused(ValueError):
-    """What was asked for cannot be done with any run; the message says what can."""
 
 
 class RefitFailed(Exception):
@@ -113,6 +110,7 @@ def refit_run(
     model: str = "norman",
     gamma0: str = "prior",
     windows: Sequence[str] = (),
+    calibration: str = "live",
     processes: int | None = None,
     scheduler: str | None = None,
     summary: Path | None = None,
@@ -133,6 +131,8 @@ def refit_run(
         ``prior``, ``zero`` or a value in meV.
     windows : sequence of str
         ``NAME,LOW,HIGH``, deg: replace the run's windows, the EDCs summed again from the frames by the workers.
+    calibration : str
+        ``live``: the last record before each event; ``interpolated``: between the records, in time.
     processes : int, optional
         All cores by default.
     scheduler : str, optional
@@ -155,13 +155,16 @@ def refit_run(
     """
     if processes is not None and scheduler is not None:
         raise RefitRefused("--processes is about this machine and --scheduler about others; give one of them")
+    if calibration not in (LIVE, INTERPOLATED):
+        raise RefitRefused(f"--calibration {calibration!r} is unknown; give {LIVE} or {INTERPOLATED}")
     policy = parse_gamma0(gamma0)
     check_model(model, policy)
     folder = run_folder(directory, run)
     places = tuple(parse_window(text) for text in windows)
     edges = tuple((window.name, window.angle_low, window.angle_high) for window in places)
-    job = RefitJob(str(folder / RAW_JOURNAL), model, policy, edges)
     chunks = JournalChunks(folder / RAW_JOURNAL, chunk_events)
+    track = track_of_run(folder / RAW_JOURNAL, chunks.start, places) if calibration == INTERPOLATED else None
+    job = RefitJob(str(folder / RAW_JOURNAL), model, policy, edges, track)
     start = derived_metadata(job, chunks.start)
     with _workers(processes, scheduler, job) as workers:
         _say(stream, f"run {chunks.start['uid']}: {model}, gamma0 {policy}, on {workers.description}")
@@ -180,7 +183,7 @@ def derived_metadata(job: RefitJob, raw: Document) -> Document:
     microarpes.beamline.moved_windows.WindowError
         The windows cannot be placed so on this run.
     """
-    told: Document = {"edc_source": "events", "microarpes_version": code_version()}
+    told: Document = {"edc_source": "events", "microarpes_version": code_version(), **told_of(job.track)}
     if job.windows:
         folder = Path(job.journal).parent
         for key in ("angle_axis", "windows"):

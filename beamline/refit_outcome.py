@@ -143,7 +143,7 @@ def describe(raw: Document, derived: Document, journal: Path, elapsed: float) ->
     files = {"folder": str(journal.parent), "gap_map": str(picture), "gap_journal": str(journal)}
     seed = raw["seed"] if truth is not None else None
     numbers = summarise(figures, RunTimes(elapsed), run_uid=str(raw["uid"]), seed=seed, files=files)
-    told = ("model", "gamma0", "engine", "edc_source")
+    told = ("model", "gamma0", "engine", "edc_source", "calibration")
     numbers |= {"derived_run_uid": derived["uid"], **{key: derived[key] for key in told}}
 
     def material() -> Material:

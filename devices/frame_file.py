@@ -21,7 +21,7 @@ MIMETYPE = "application/x-hdf5"
 
 
 class FrameFile:
-    """Write accepted and rejected frames of one run.
+    """Write accepted and rejected frames of one run, and the sums of its references.
 
     Parameters
     ----------
@@ -53,6 +53,7 @@ class FrameFile:
         data["energy"], data["angle"] = energy_axis, angle_axis
         data["energy"].attrs["units"], data["angle"].attrs["units"] = "eV", "deg"
         self._rejected = self._rejected_tables(dtype)
+        self._references = self._reference_tables(dtype)
         if flat_field is not None:
             self._h5[FLAT_FIELD] = flat_field
         self._mark_defaults(data)
@@ -71,6 +72,18 @@ class FrameFile:
             "frame_id": self._table(group, "frame_id", (), "<i8"),
             "pixel": self._table(group, "pixel", (), "<i8"),
             "reason": self._table(group, "reason", (), "S200"),
+        }
+
+    def _reference_tables(self, dtype: str) -> dict[str, h5py.Dataset]:
+        # Here, before the first is measured: once readers may follow, no dataset can be added.
+        group = self._h5.create_group("entry/reference")
+        # A sum of many exposures outgrows the channel of one.
+        return {
+            "data": self._table(group, "data", self.shape, "<i8" if dtype == "<i4" else dtype),
+            "time": self._table(group, "time", (), "<f8"),
+            "exposures": self._table(group, "exposures", (), "<i8"),
+            "name": self._table(group, "name", (), "S64"),
+            "status": self._table(group, "status", (), "S200"),
         }
 
     def _mark_defaults(self, data: h5py.Group) -> None:
@@ -117,11 +130,25 @@ class FrameFile:
             "pixel": pixel,
             "reason": reason.encode("utf-8")[:200],
         }
-        row = len(self._rejected["pixel"])
-        for name, table in self._rejected.items():
-            table.resize(row + 1, axis=0)
-            table[row] = values[name]
-            table.flush()
+        _append_row(self._rejected, values)
+
+    def keep_reference(self, frame: NDArray[Any], time: float, exposures: int, name: str, status: str) -> None:
+        """Keep the summed frame of a reference, whether it gave a calibration record or not; synced to disk.
+
+        Raises
+        ------
+        OSError
+            The disk refused it.
+        """
+        values = {
+            "data": frame,
+            "time": time,
+            "exposures": exposures,
+            "name": name.encode("utf-8")[:64],
+            "status": status.encode("utf-8")[:200],
+        }
+        _append_row(self._references, values)
+        os.fdatasync(self._descriptor)
 
     def stream_resource(self, data_key: str) -> dict[str, Any]:
         """Return the StreamResource document of the accepted frames (without ``run_start``)."""
@@ -138,3 +165,11 @@ class FrameFile:
         """Close the file; a reader no longer needs SWMR."""
         os.close(self._descriptor)
         self._h5.close()
+
+
+def _append_row(tables: dict[str, h5py.Dataset], values: dict[str, Any]) -> None:
+    row = min(len(table) for table in tables.values())
+    for name, table in tables.items():
+        table.resize(row + 1, axis=0)
+        table[row] = values[name]
+        table.flush()

@@ -156,7 +156,9 @@ def gap_raster(
         frames = FrameFile(folder / start["frame_file"], energy, angle, station.analyser.frame_dtype, flat)
         accepted = AcceptedPoint("accepted_point", event.data_keys(), frames)
         rejected = RejectedFrames("rejected_frames", frames)
-        taker = PointTaker(station, gate, accepted, rejected, event.compose, storage_error, sub_frames, announce)
+        taker = PointTaker(
+            station, gate, accepted, rejected, event.compose, storage_error, sub_frames, announce, record
+        )
         yield Msg("stage", accepted)
         # Describes the device now: later, between create and save, nothing is left at which a pause could cut in.
         yield from bps.declare_stream(accepted, name="primary")

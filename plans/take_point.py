@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,8 @@ class PointTaker:
         Exposures whose sum is a point.
     announce : callable
         Told why the plan is about to pause by itself.
+    calibration : mapping
+        Calibration record the run began with, for what measures another.
     """
 
     station: EndStation
@@ -61,6 +63,7 @@ class PointTaker:
     storage_error: Callable[[], Exception | None]
     sub_frames: int = 1
     announce: Callable[[str], None] = lambda reason: None
+    calibration: Mapping[str, Any] = field(default_factory=dict)
 
 
 def take_point(
@@ -150,6 +153,11 @@ class _Refusals:
     faults: int = 0
     in_a_row: int = 0
 
+    @property
+    def what(self) -> str:
+        """What failed, as an operator calls it."""
+        return f"pixel {self.pixel}" if self.pixel >= 0 else "an exposure between the rows"
+
     def pause_or_delay(self, taker: PointTaker, reasons: list[str]) -> MsgGenerator:
         """Count a refused exposure: pause for an operator, or wait a little before it is taken again."""
         self.in_a_row += 1
@@ -158,11 +166,11 @@ class _Refusals:
             self.faults += 1
         if over_counted := taker.station.over_counted:
             # Never retaken by itself: somebody has to see what shone so brightly, and open the shutter again.
-            yield from _pause(taker, f"pixel {self.pixel}: {over_counted}; the shutter is closed")
+            yield from pause_with_reason(taker, f"{self.what}: {over_counted}; the shutter is closed")
             self.faults = self.in_a_row = 0
         elif max(self.faults, self.in_a_row) >= self.limit:
             times = max(self.faults, self.in_a_row)
-            yield from _pause(taker, f"pixel {self.pixel} failed {times} times, last: {'; '.join(reasons)}")
+            yield from pause_with_reason(taker, f"{self.what} failed {times} times, last: {'; '.join(reasons)}")
             self.faults = self.in_a_row = 0
         yield Msg("sleep", None, RETAKE_DELAYS[min(self.faults, len(RETAKE_DELAYS)) - 1] if self.faults else 0.0)
 
@@ -226,7 +234,7 @@ def _store(taker: PointTaker, evidence: Evidence, pixel: int, attempt: int) -> M
         yield Msg("wait", None, group="store")
         if taker.accepted.error is None:
             return
-        yield from _pause(taker, f"the frame of pixel {pixel} could not be written: {taker.accepted.error}")
+        yield from pause_with_reason(taker, f"the frame of pixel {pixel} could not be written: {taker.accepted.error}")
         yield from _wait_for_storage(taker)
 
 
@@ -241,10 +249,11 @@ def _reject(taker: PointTaker, evidence: Evidence, pixel: int, attempt: int, rea
 
 def _wait_for_storage(taker: PointTaker) -> MsgGenerator:
     while (error := taker.storage_error()) is not None:
-        yield from _pause(taker, f"documents cannot be stored: {error}; free the disk, then resume")
+        yield from pause_with_reason(taker, f"documents cannot be stored: {error}; free the disk, then resume")
 
 
-def _pause(taker: PointTaker, reason: str) -> MsgGenerator:
+def pause_with_reason(taker: PointTaker, reason: str) -> MsgGenerator:
+    """Pause for an operator, who is told why."""
     logger.error("paused: %s", reason)
     taker.announce(reason)
     yield Msg("pause", None, defer=False)
