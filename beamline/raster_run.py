@@ -18,8 +18,10 @@ from microarpes.beamline.control import ControlServer
 from microarpes.beamline.detector import make_detector
 from microarpes.beamline.engine import RunJournals, Watcher, make_engine
 from microarpes.beamline.followers import Followers
+from microarpes.beamline.guard_config import make_guards
 from microarpes.beamline.instrument import sample_geometry
 from microarpes.beamline.progress import ProgressDisplay
+from microarpes.beamline.stop_signals import StopSignals
 from microarpes.plans.grid import RasterGrid
 from microarpes.plans.raster import gap_raster
 from microarpes.plans.take_point import MsgGenerator
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: Seconds the watchers of a run may need to have seen its last document.
+WATCHER_TIMEOUT = 10.0
 #: Asks the operator what to do with a paused run; returns "resume", "abort" or "abort: why".
 PauseQuestion = Callable[[], str]
 
@@ -107,6 +111,10 @@ def configured_raster(
         What the configuration declares of the detector cannot be used.
     """
     detector = make_detector(config.analyser.detector)
+    held = server.control.held if server is not None else lambda: ""
+    guards = make_guards(config.guards, station.watched, journals.directory, held)
+    if server is not None:
+        server.control.guards = guards
     return gap_raster(
         station,
         grid,
@@ -118,6 +126,8 @@ def configured_raster(
         storage_error=journals.error,
         beam_at=functools.partial(beam_at, config),
         flat_field=detector.flat_field,
+        guards=guards,
+        close_shutter=config.shutter.close_at_end,
         **({} if server is None else server.control.of_raster()),
         md={"detector": detector.document(), **start_metadata(config), **(md or {})},
     )
@@ -167,15 +177,18 @@ def run_raster(
     question = question or functools.partial(server.control.question, wait=wait_for_control)
     followers = Followers(directory)
     display = ProgressDisplay(directory, stream)
-    engine.subscribe(Watcher(followers))
-    engine.subscribe(Watcher(display))
+    watchers = Watcher(followers), Watcher(display)
+    for watcher in watchers:
+        engine.subscribe(watcher)
     started = time.monotonic()
     try:
-        with server.listening(directory):
-            plan = configured_raster(config, station, grid, journals, md, server)
-            status = drive(engine, plan, question)
-        elapsed = time.monotonic() - started
-        problems = followers.wait(follower_timeout)
+        with StopSignals(server.control).answered():
+            with server.listening(directory):
+                plan = configured_raster(config, station, grid, journals, md, server)
+                status = drive(engine, plan, question)
+            elapsed = time.monotonic() - started
+            problems = [] if watchers[0].settle(WATCHER_TIMEOUT) else ["the followers could not be started"]
+            problems += followers.wait(follower_timeout)
     finally:
         display.close()
         followers.end()

@@ -39,11 +39,13 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
     from microarpes.beamline.followers import Followers
     from microarpes.beamline.progress import ProgressDisplay
     from microarpes.beamline.raster_run import configured_raster
+    from microarpes.beamline.stop_signals import StopSignals
     from microarpes.plans.grid import RasterGrid
     from microarpes.plans.raster import gap_raster
 
     engine, journals = make_engine(directory, station)
     server = ControlServer(engine, threading.Event(), at_prompt=True)
+    engine.context_managers = [lambda _: StopSignals(server.control).answered()]
     followers = Followers(directory)
     engine.subscribe(Watcher(followers))
     engine.subscribe(Watcher(ProgressDisplay(directory, sys.stdout)))
@@ -78,6 +80,9 @@ def open_session(config_file: Path, directory: Path, *, page: bool = False, cont
     settings = IPythonConfig()
     settings.TerminalInteractiveShell.banner1 = banner
     settings.HistoryManager.enabled = sys.stdin.isatty()
-    with names["control"].listening(directory), shown_page(directory, page, control=control):
+    from microarpes.beamline.stop_signals import StopSignals
+
+    signals = StopSignals(names["control"].control, interrupt=False)
+    with names["control"].listening(directory), shown_page(directory, page, control=control), signals.answered():
         IPython.start_ipython(argv=[], user_ns=names, config=settings)
         followers.wait()

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from bluesky import plan_stubs as bps
-from bluesky import preprocessors as bpp
 from bluesky.utils import Msg
 
 from microarpes.devices.accepted_point import AcceptedPoint
@@ -18,6 +17,9 @@ from microarpes.devices.region import AngleWindow, Region
 from microarpes.devices.rejected_frames import RejectedFrames
 from microarpes.plans.gate import Gate
 from microarpes.plans.grid import RasterGrid, RasterPoint
+from microarpes.plans.guarded import guarded, with_shutter
+from microarpes.plans.guards import Guards
+from microarpes.plans.interruptions import InterruptionLog
 from microarpes.plans.limits import GateLimits
 from microarpes.plans.point_event import PointEvent
 from microarpes.plans.preflight import check_beam, check_raster, check_region
@@ -47,6 +49,9 @@ def gap_raster(
     interleaved: Sequence[Interleaved] = (),
     target: Callable[[RasterPoint], Mapping[str, float]] = planned_position,
     done: Set[int] = frozenset(),
+    guards: Guards | None = None,
+    interruptions: InterruptionLog | None = None,
+    close_shutter: bool = True,
     md: Mapping[str, Any] | None = None,
 ) -> MsgGenerator:
     """Raster a sample and emit one event a pixel.
@@ -85,6 +90,12 @@ def gap_raster(
         Returns where the axes have to be for a pixel, axis to um and deg; by default its planned position.
     done : set of int, optional
         Pixels that an earlier run has: they are left out, they are not counted in the start document's ``num_points``.
+    guards : Guards, optional
+        Hold the run while one of them is tripped.
+    interruptions : InterruptionLog, optional
+        Where pauses by hand are noted; what held the run up is told in the stream ``interruptions``.
+    close_shutter : bool, optional
+        Close the shutter at the end of the run, however it ends.
     md : mapping, optional
         Goes into the start document: sample, operator and the like.
 
@@ -127,6 +138,8 @@ def gap_raster(
     start["sub_frames"] = {"number": sub_frames, "iterations": part.iterations, "acquire_time": part.acquire_time}
     rows = [left for row in grid.rows() if (left := [point for point in row if point.pixel not in done])]
     start["num_points"] = sum(map(len, rows))
+    guards, log = guards or Guards(), interruptions or InterruptionLog()
+    start["guards"] = guards.document()
     start |= {"beam": dict(beam_at(station.manipulator.angles())), **(md or {})}
 
     def raster() -> MsgGenerator:
@@ -137,31 +150,24 @@ def gap_raster(
         frames = FrameFile(folder / start["frame_file"], energy, angle, station.analyser.frame_dtype, flat)
         accepted = AcceptedPoint("accepted_point", event.data_keys(), frames)
         rejected = RejectedFrames("rejected_frames", frames)
-        taker = PointTaker(station, gate, accepted, rejected, event.compose, storage_error, sub_frames, announce)
+        taker = PointTaker(
+            station, gate, accepted, rejected, event.compose, storage_error, sub_frames, announce, guards, log
+        )
         yield Msg("stage", accepted)
         # Describes the device now: later, between create and save, nothing is left at which a pause could cut in.
         yield from bps.declare_stream(accepted, name="primary")
         try:
-            ended_early = yield from take_rows(taker, rows, row_stop, interleaved, target)
+            ended_early = yield from guarded(
+                station, guards, log, take_rows(taker, rows, row_stop, interleaved, target)
+            )
         finally:
             yield Msg("unstage", accepted)
         yield from bps.close_run(reason=ended_early)
         return uid
 
-    return (yield from bpp.finalize_wrapper(_with_shutter(station, raster()), _close_shutter(station)))
+    return (yield from with_shutter(station, raster(), close_at_end=close_shutter))
 
 
 def _set_region(station: EndStation, region: Region) -> MsgGenerator:
     yield Msg("set", station.analyser, region, group="region")
     yield Msg("wait", None, group="region", timeout=REGION_TIMEOUT)
-
-
-def _with_shutter(station: EndStation, plan: MsgGenerator) -> MsgGenerator:
-    yield Msg("set", station.shutter, "open", group="shutter")
-    yield Msg("wait", None, group="shutter", timeout=20.0)
-    return (yield from plan)
-
-
-def _close_shutter(station: EndStation) -> MsgGenerator:
-    yield Msg("set", station.shutter, "close", group="shutter")
-    yield Msg("wait", None, group="shutter", timeout=20.0)
