@@ -222,7 +222,8 @@ class EngineControl:
             self._earlier_hook(new, old)
 
     def _note_pause(self, new: str, old: str) -> None:
-        if new == "pausing" and not self.interruptions.lasts(PLAN):
+        # The pause by which an abort begins holds nothing up.
+        if new == "pausing" and self._abort is None and not self.interruptions.lasts(PLAN):
             self._pause = self.interruptions.begin(OPERATOR, self._reason or "a pause by hand")
         elif self._pause is not None and old == "paused" and new == "running":
             self.interruptions.end(self._pause)
