@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from microarpes.beamline.detector import DetectorSection
+from microarpes.beamline.guard_config import GuardTable, complete, known_pvs
 from microarpes.devices.analyser_pvs import DRIVERS, AnalyserPVs
 from microarpes.devices.region import AngleWindow, Finite, Region, antinodal_pair
 from microarpes.plans.limits import GateLimits
@@ -134,6 +135,13 @@ class PrefixSection(_Section):
     prefix: Name
 
 
+class ShutterSection(PrefixSection):
+    """The beam shutter, and when a run closes it."""
+
+    close_at_end: bool = True
+    close_when_paused: bool = False
+
+
 class CryostatSection(PrefixSection):
     """A Lake Shore 336; `sensor` is the one at the sample."""
 
@@ -204,7 +212,7 @@ class Config(_Section):
     manipulator: ManipulatorSection
     analyser: AnalyserSection
     beam: BeamSection
-    shutter: PrefixSection
+    shutter: ShutterSection
     cryostat: CryostatSection
     vacuum: PVSection
     source: SourceSection
@@ -215,6 +223,7 @@ class Config(_Section):
     windows: Windows = Field(default_factory=antinodal_pair)
     gate: GateLimits = GateLimits()
     reference: Reference | None = None
+    guards: GuardTable = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _a_gain_where_nothing_counts_pulses(self) -> Config:
@@ -228,6 +237,13 @@ class Config(_Section):
             raise ValueError('gate.beam_check = "gated" needs beam.i0_prefix; without a gated I0 choose "delayed"')
         if self.gate.top_up != "ignore" and self.beam.top_up_countdown_pv is None:
             raise ValueError(f'gate.top_up = "{self.gate.top_up}" needs beam.top_up_countdown_pv')
+        return self
+
+    @model_validator(mode="after")
+    def _guards_that_watch_something(self) -> Config:
+        known = known_pvs(self)
+        for name, limits in self.guards.items():
+            self.guards[name] = complete(name, limits, known, self.gate)
         return self
 
     def changed(self, **sections: dict[str, Any]) -> Config:

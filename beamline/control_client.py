@@ -134,7 +134,7 @@ class ControlClient:
         return reply
 
     def state(self) -> dict[str, Any]:
-        """Return ``state``, ``run_uid``, ``reason`` and ``row_stop``."""
+        """Return ``state``, ``run_uid``, ``reason``, ``row_stop`` and ``holding``: by guard why the run is held."""
         return {name: value for name, value in self.ask("state").items() if name != "ok"}
 
     def pause(self) -> str:
@@ -156,6 +156,14 @@ class ControlClient:
     def go_on_after_row(self) -> str:
         """Take `stop_after_row` back."""
         return str(self.ask("go-on-after-row")["state"])
+
+    def hold(self, text: str) -> str:
+        """Hold the run before its next exposure, the one under way being void; `text` says why to whoever looks."""
+        return str(self.ask("hold", text=text)["state"])
+
+    def release(self) -> str:
+        """Take `hold` back."""
+        return str(self.ask("release")["state"])
 
     def abort(self, reason: str = "") -> str:
         """End the run now; all that was acknowledged is kept."""

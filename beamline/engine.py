@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
+import queue
 import sys
 import threading
+import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bluesky import RunEngine
 from bluesky.preprocessors import SupplementalData
-from bluesky.utils import DefaultDuringTask, SigintHandler
+from bluesky.utils import DefaultDuringTask
 
 from microarpes.beamline.journal import JournalError, JournalWriter
 
@@ -63,29 +64,57 @@ class RunJournals:
 
 
 class Watcher:
-    """A subscriber that may look on but never harm: whatever it raises is logged once and it is dropped."""
+    """A subscriber that may look on but never harm: it has a thread of its own and the RunEngine never waits for it.
+
+    Whatever it raises is logged once and it is dropped, and so is one that falls `BACKLOG` documents behind: a callback
+    that blocks in the RunEngine's thread would keep a run from being paused and aborted.
+    """
+
+    #: Documents that may wait.
+    BACKLOG = 2000
 
     def __init__(self, callback: Callable[[str, dict[str, Any]], None]) -> None:
         self._callback: Callable[[str, dict[str, Any]], None] | None = callback
+        self._waiting: queue.Queue[tuple[str, dict[str, Any]]] = queue.Queue(self.BACKLOG)
+        self._thread: threading.Thread | None = None
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
         """Pass a document on."""
         if self._callback is None:
             return
         try:
-            self._callback(name, doc)
-        except BaseException:
-            # SystemExit in a callback would hang the RunEngine for ever; the scan goes on without this watcher.
-            logger.exception("a watcher of the run failed and was dropped")
+            self._waiting.put_nowait((name, doc))
+        except queue.Full:
+            logger.error("a watcher of the run is %d documents behind and was dropped", self.BACKLOG)
             self._callback = None
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
+            self._thread.start()
 
+    def _watch(self) -> None:
+        while True:
+            name, doc = self._waiting.get()
+            callback = self._callback
+            try:
+                if callback is not None:
+                    callback(name, doc)
+            except BaseException:
+                # SystemExit too: the scan goes on without this watcher.
+                logger.exception("a watcher of the run failed and was dropped")
+                self._callback = None
+            finally:
+                self._waiting.task_done()
 
-def interrupts(engine: RunEngine) -> contextlib.AbstractContextManager[Any]:
-    """Return what handles Ctrl-C while a plan runs: nothing in another thread, where Python allows no handler."""
-    if threading.current_thread() is threading.main_thread():
-        handler: contextlib.AbstractContextManager[Any] = SigintHandler(engine)
-        return handler
-    return contextlib.nullcontext()
+    def settle(self, timeout: float) -> bool:
+        """Wait until it has seen all that was passed on; False if it did not within `timeout` s."""
+        deadline = time.monotonic() + timeout
+        with self._waiting.all_tasks_done:
+            while self._waiting.unfinished_tasks:
+                if (left := deadline - time.monotonic()) <= 0.0:
+                    return False
+                self._waiting.all_tasks_done.wait(left)
+        return True
 
 
 class DuringTask(DefaultDuringTask):
@@ -112,8 +141,9 @@ def make_engine(directory: Path, station: EndStation | None = None) -> tuple[Run
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     log_to_file(directory)
-    # The control channel may abort a paused run of a session from a thread of its own.
-    engine = RunEngine({"versions": versions()}, context_managers=[interrupts], during_task=DuringTask())
+    # The control channel may abort a paused run of a session from a thread of its own. Signals are answered by
+    # microarpes.beamline.stop_signals, also while no plan runs: a paused run is to be ended by them too.
+    engine = RunEngine({"versions": versions()}, context_managers=[], during_task=DuringTask())
     journals = RunJournals(directory)
     engine.subscribe(journals)
     if station is not None:

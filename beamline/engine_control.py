@@ -11,9 +11,6 @@ paused, and a run that pauses at that instant would never go on.
 from __future__ import annotations
 
 import logging
-import os
-import select
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -21,10 +18,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from bluesky.utils import TransitionError
 
-from microarpes.beamline.engine import Watcher
+from microarpes.beamline.pause_question import ask
+from microarpes.plans.interruptions import OPERATOR, PLAN, Interruption, InterruptionLog
 
 if TYPE_CHECKING:
     from bluesky import RunEngine
+
+    from microarpes.plans.guards import Guards
 
 logger = logging.getLogger(__name__)
 
@@ -64,16 +64,25 @@ class EngineControl:
         self._pause_asked = False
         self._resume = False
         self._abort: str | None = None
+        self._held = ""
+        self._pause: Interruption | None = None
+        #: Pauses by hand, for the stream of the run.
+        self.interruptions = InterruptionLog()
+        #: Of the raster under way.
+        self.guards: Guards | None = None
         self._earlier_hook: Callable[[str, str], None] | None = engine.state_hook
         engine.state_hook = self._state_changed
-        engine.subscribe(Watcher(self._document))
+        # Not the bound method: of that a RunEngine keeps a weak reference only.
+        engine.subscribe(lambda name, doc: self._document(name, doc))
         self._requests: dict[str, Callable[[Mapping[str, Any]], None]] = {
             "state": lambda request: None,
-            "pause": lambda request: self._pause("pause", defer=True),
-            "pause-now": lambda request: self._pause("pause-now", defer=False),
+            "pause": lambda request: self._ask_for_pause("pause", defer=True),
+            "pause-now": lambda request: self._ask_for_pause("pause-now", defer=False),
             "resume": lambda request: self._go_on(),
             "stop-after-row": lambda request: self._stop_after_row("stop-after-row", True),
             "go-on-after-row": lambda request: self._stop_after_row("go-on-after-row", False),
+            "hold": self._hold,
+            "release": self._release,
             "abort": self._end,
         }
 
@@ -83,8 +92,8 @@ class EngineControl:
         Parameters
         ----------
         request : mapping
-            ``do``: state, pause (at the next point), pause-now, resume, stop-after-row, go-on-after-row or abort; with
-            abort a ``reason``.
+            ``do``: state, pause (at the next point), pause-now, resume, stop-after-row, go-on-after-row, hold, release
+            or abort; with abort a ``reason``, with hold a ``text``.
 
         Returns
         -------
@@ -107,7 +116,7 @@ class EngineControl:
         return "pausing" if state == "running" and self.engine.deferred_pause_requested else state
 
     def found(self) -> dict[str, Any]:
-        """Return state, uid of the open run or None, why it pauses or None, and whether it is to end after the row."""
+        """Return state, uid of the open run, why it pauses, whether it ends after the row, why guards hold it."""
         with self._changed:
             state, run = self.state, self._run
             reason = self._reason if state in ("pausing", "paused") else ""
@@ -116,11 +125,50 @@ class EngineControl:
                 "run_uid": run["uid"] if run is not None else None,
                 "reason": reason or None,
                 "row_stop": self.row_stop.is_set(),
+                "holding": self.guards.holding() if self.guards is not None and run is not None else {},
             }
 
     def of_raster(self) -> dict[str, Any]:
         """Return what `microarpes.plans.raster.gap_raster` needs of this."""
-        return {"row_stop": self.row_stop.is_set, "announce": self.announce}
+        return {"row_stop": self.row_stop.is_set, "announce": self.announce, "interruptions": self.interruptions}
+
+    def held(self) -> str:
+        """Return the text with which an operator holds the run; empty where none does."""
+        return self._held
+
+    @property
+    def has_run(self) -> bool:
+        """Whether a plan runs, or is paused, or is about to be either."""
+        return self.engine.state not in ("idle", "panicked")
+
+    def interrupt(self) -> None:
+        """Pause at once, by hand at the terminal; nothing happens where that cannot be."""
+        with self._changed:
+            self._reason = self._reason or "Ctrl-C"
+        self._request_pause(False)
+
+    def abort(self, reason: str, patience: float = float("inf")) -> None:
+        """Abort the run, with exactly this reason, as soon as it can be.
+
+        Raises
+        ------
+        Refusal
+            There is none, or it has not ended within `patience` s; it will, when it can.
+        """
+        with self._changed:
+            # Under the lock: a wish cannot be left behind by a run that ends here and now.
+            self._refuse_without_run("abort")
+            self._abort = reason
+            self._changed.notify_all()
+        deadline = time.monotonic() + patience
+        while self._abort is not None:
+            if time.monotonic() > deadline:
+                found = self.engine.state
+                raise Refusal(
+                    f"abort was asked, the run is {found} after {patience:g} s and will end when it can; wait"
+                )
+            self._press()
+            self.wait_for_change(LOOK)
 
     def announce(self, reason: str) -> None:
         """Take note of why the plan is about to pause by itself."""
@@ -140,32 +188,20 @@ class EngineControl:
         terminal : file, optional
             Asked beside the channel; standard input where it is a terminal.
         """
-        terminal = terminal or (sys.stdin if sys.stdin is not None and sys.stdin.isatty() else None)
-        with self._changed:
-            wait = wait or self._pause_asked or self._abort is not None
-        if terminal is None and not wait:
-            return "abort: paused with nobody to ask"
-        typed: str | None = ""
-        while (answer := self._answer()) is None:
-            if terminal is None:
-                with self._changed:
-                    self._changed.wait(LOOK)
-                continue
-            if typed is not None:
-                sys.stdout.write("the run is paused: resume or abort? ")
-                sys.stdout.flush()
-            typed = _typed(terminal)
-            if typed == "resume":
-                return "resume"
-            if typed == "abort":
-                return "abort: aborted by the operator"
-            if typed == _CLOSED:
-                terminal = None
-                if not wait:
-                    return "abort: the terminal was closed with the run paused"
-        return answer
+        return ask(self, wait=wait, terminal=terminal)
 
-    def _answer(self) -> str | None:
+    def waits_for_answer(self) -> bool:
+        """Tell whether somebody who asked through this channel is there to answer."""
+        with self._changed:
+            return self._pause_asked or self._abort is not None
+
+    def wait_for_change(self, seconds: float) -> None:
+        """Wait until something changes, at most so many seconds."""
+        with self._changed:
+            self._changed.wait(seconds)
+
+    def answer(self) -> str | None:
+        """Return what is to become of a paused run, as `question` does; None while nobody has said."""
         with self._changed:
             if self._abort is not None:
                 return f"abort: {self._abort}"
@@ -173,15 +209,25 @@ class EngineControl:
 
     def _state_changed(self, new: str, old: str) -> None:
         with self._changed:
+            self._note_pause(new, old)
             # What was said of one pause is nothing to the next, and a wish ends with its run.
             if old == "paused" or new == "idle":
                 self._reason, self._pause_asked, self._resume = "", False, False
             if new == "idle":
                 self._abort = None
+                self._held = ""
                 self.row_stop.clear()
             self._changed.notify_all()
         if self._earlier_hook is not None:
             self._earlier_hook(new, old)
+
+    def _note_pause(self, new: str, old: str) -> None:
+        # The pause by which an abort begins holds nothing up.
+        if new == "pausing" and self._abort is None and not self.interruptions.lasts(PLAN):
+            self._pause = self.interruptions.begin(OPERATOR, self._reason or "a pause by hand")
+        elif self._pause is not None and old == "paused" and new == "running":
+            self.interruptions.end(self._pause)
+            self._pause = None
 
     def _document(self, name: str, doc: Mapping[str, Any]) -> None:
         with self._changed:
@@ -194,7 +240,7 @@ class EngineControl:
         if self.engine.state in ("idle", "panicked"):
             raise Refusal(f"{asked} was asked, the engine is {self.engine.state}: there is no run; start one first")
 
-    def _pause(self, asked: str, *, defer: bool) -> None:
+    def _ask_for_pause(self, asked: str, *, defer: bool) -> None:
         self._refuse_without_run(asked)
         state = self.engine.state
         if state == "paused":
@@ -241,26 +287,29 @@ class EngineControl:
             else:
                 self.row_stop.clear()
 
+    def _hold(self, request: Mapping[str, Any]) -> None:
+        text = request.get("text")
+        if not isinstance(text, str) or not text.strip() or len(text) > MAX_REASON:
+            raise Refusal(f"hold was asked without a text of up to {MAX_REASON} characters; say why the run is held")
+        with self._changed:
+            self._refuse_without_run("hold")
+            if self.guards is None:
+                raise Refusal("hold was asked, the run under way has no guards; pause it")
+            self._held = " ".join(text.split())
+
+    def _release(self, request: Mapping[str, Any]) -> None:
+        with self._changed:
+            self._refuse_without_run("release")
+            if not self._held:
+                raise Refusal("release was asked, nobody holds the run; ask for its state")
+            self._held = ""
+
     def _end(self, request: Mapping[str, Any]) -> None:
         why = request.get("reason", "")
         if not isinstance(why, str) or len(why) > MAX_REASON:
             raise Refusal(f"abort was asked with a reason that is no text of up to {MAX_REASON} characters; shorten it")
         said = " ".join(why.split())
-        with self._changed:
-            # Under the lock: a wish cannot be left behind by a run that ends here and now.
-            self._refuse_without_run("abort")
-            self._abort = f"abort {ASKED}" + (f": {said}" if said else "")
-            self._changed.notify_all()
-        deadline = time.monotonic() + PATIENCE
-        while self._abort is not None:
-            if time.monotonic() > deadline:
-                found = self.engine.state
-                raise Refusal(
-                    f"abort was asked, the run is {found} after {PATIENCE:g} s and will end when it can; wait"
-                )
-            self._press()
-            with self._changed:
-                self._changed.wait(LOOK)
+        self.abort(f"abort {ASKED}" + (f": {said}" if said else ""), PATIENCE)
 
     def _press(self) -> None:
         """Bring a run that is to be aborted one step nearer to its end."""
@@ -274,18 +323,3 @@ class EngineControl:
                 self.engine.abort(reason)
             except TransitionError as error:  # the prompt was faster
                 logger.warning("abort through the control channel: %s", error)
-
-
-#: What is typed where a terminal is there no more.
-_CLOSED = "\x04"
-
-
-def _typed(terminal: TextIO) -> str | None:
-    """Return the answer that was typed, or what else was, or None where nothing was for a while."""
-    if not select.select([terminal], [], [], LOOK)[0]:
-        return None
-    # Past the buffer of the file, in which a second line would wait unseen by select.
-    if not (received := os.read(terminal.fileno(), 4096)):
-        return _CLOSED
-    lines = [line.strip().lower() for line in received.decode(errors="replace").splitlines()]
-    return next((line for line in lines if line in ("resume", "abort")), "")

@@ -58,7 +58,10 @@ def finish_run(directory: Path, outcome: RasterOutcome, *, summary: Path | None,
     files |= {"journal": str(folder / RAW_JOURNAL), "gap_journal": str(folder / GAP_JOURNAL)}
     figures, times = gap_figures(run, truth, live), run_times(own, outcome.elapsed)
     stopped = stopped_by_operator(own)
-    numbers = summarise(figures, times, run_uid=outcome.uid, seed=seed, files=files, stopped=stopped)
+    held = len(own.interruptions), own.held_up()
+    numbers = summarise(
+        figures, times, run_uid=outcome.uid, seed=seed, files=files, stopped=stopped, interruptions=held
+    )
     if (report := try_report(folder / REPORT, lambda: gather(run, numbers), picture)) is not None:
         numbers["files"]["report"] = str(report)
     if summary is not None:

@@ -8,6 +8,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from microarpes.beamline.config import AnalyserSection, ChannelAccessSection, Config
+from microarpes.beamline.guard_config import watched_device
 from microarpes.beamline.repeater import serve_repeater
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ def make_end_station(config: Config) -> EndStation:
         # Only where injections matter: every point reads it.
         top_up=TopUp(config.beam.top_up_countdown_pv, name="top_up") if config.gate.top_up != "ignore" else None,
         guard=None if limit is None else OverCountGuard(config.analyser.count_rate_pv, limit=limit, name="guard"),
+        watched=watched_device(config.guards),
+        close_when_paused=config.shutter.close_when_paused,
     )
 
 

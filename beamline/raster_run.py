@@ -19,9 +19,11 @@ from microarpes.beamline.control import ControlServer
 from microarpes.beamline.detector import make_detector
 from microarpes.beamline.engine import RunJournals, Watcher, make_engine
 from microarpes.beamline.followers import Followers
+from microarpes.beamline.guard_config import make_guards
 from microarpes.beamline.progress import ProgressDisplay
 from microarpes.beamline.reference_fit import fit_edges
 from microarpes.beamline.resume import Objections, Unfinished, moved_away
+from microarpes.beamline.stop_signals import StopSignals
 from microarpes.devices.region import AngleWindow
 from microarpes.plans.grid import RasterPoint
 from microarpes.plans.raster import gap_raster
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: Seconds the watchers of a run may need to have seen its last document.
+WATCHER_TIMEOUT = 10.0
 #: Asks the operator what to do with a paused run; returns "resume", "abort" or "abort: why".
 PauseQuestion = Callable[[], str]
 
@@ -104,7 +108,7 @@ def configured_raster(
         calibration_record(config),
         limits=config.gate,
         **references(config, station, shape, config.windows, planned_position),
-        **surroundings(config, journals, md or {}, server),
+        **surroundings(config, station, journals, md or {}, server),
     )
 
 
@@ -143,7 +147,7 @@ def resumed_raster(
         done=unfinished.done,
         **references(config, station, unfinished.shape, unfinished.windows, held),
         objections=objections,
-        **surroundings(config, journals, {**unfinished.described, **(md or {}), **resumes}, server),
+        **surroundings(config, station, journals, {**unfinished.described, **(md or {}), **resumes}, server),
     )
 
 
@@ -166,7 +170,7 @@ def references(
 
 
 def surroundings(
-    config: Config, journals: RunJournals, md: Mapping[str, Any], server: ControlServer | None
+    config: Config, station: EndStation, journals: RunJournals, md: Mapping[str, Any], server: ControlServer | None
 ) -> dict[str, Any]:
     """Return the arguments of `gap_raster` that are of the beamline and not of the raster.
 
@@ -176,11 +180,17 @@ def surroundings(
         What the configuration declares of the detector cannot be used.
     """
     detector = make_detector(config.analyser.detector)
+    held = server.control.held if server is not None else lambda: ""
+    guards = make_guards(config.guards, station.watched, journals.directory, held)
+    if server is not None:
+        server.control.guards = guards
     return {
         "directory": journals.directory,
         "storage_error": journals.error,
         "at_angles": functools.partial(at_angles, config),
         "flat_field": detector.flat_field,
+        "guards": guards,
+        "close_shutter": config.shutter.close_at_end,
         "md": {"detector": detector.document(), **start_metadata(config), **md},
         **({} if server is None else server.control.of_raster()),
     }
@@ -234,22 +244,25 @@ def run_raster(
     question = question or functools.partial(server.control.question, wait=wait_for_control)
     followers = Followers(directory)
     display = ProgressDisplay(directory, stream)
-    engine.subscribe(Watcher(followers))
-    engine.subscribe(Watcher(display))
+    watchers = Watcher(followers), Watcher(display)
+    for watcher in watchers:
+        engine.subscribe(watcher)
     started = time.monotonic()
     try:
-        with server.listening(directory):
-            if isinstance(raster, Unfinished):
-                plan = resumed_raster(
-                    config, station, raster, journals, md, server,
-                    accept_differences=accept_differences, tell=lambda line: print(line, file=stream, flush=True),
-                )  # fmt: skip
-                followers.catch_up(raster.uid)
-            else:
-                plan = configured_raster(config, station, raster, journals, md, server)
-            status = drive(engine, plan, question)
-        elapsed = time.monotonic() - started
-        problems = followers.wait(follower_timeout)
+        with StopSignals(server.control).answered():
+            with server.listening(directory):
+                if isinstance(raster, Unfinished):
+                    plan = resumed_raster(
+                        config, station, raster, journals, md, server,
+                        accept_differences=accept_differences, tell=lambda line: print(line, file=stream, flush=True),
+                    )  # fmt: skip
+                    followers.catch_up(raster.uid)
+                else:
+                    plan = configured_raster(config, station, raster, journals, md, server)
+                status = drive(engine, plan, question)
+            elapsed = time.monotonic() - started
+            problems = [] if watchers[0].settle(WATCHER_TIMEOUT) else ["the followers could not be started"]
+            problems += followers.wait(follower_timeout)
     finally:
         display.close()
         followers.end()

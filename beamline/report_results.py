@@ -54,7 +54,7 @@ def ending(material: Material) -> str:
 
 def results(material: Material) -> Section:
     """Tell the figures of the run, in words and as a table."""
-    tables = [_verdict_table(material), *_gap_tables(material), _time_table(material)]
+    tables = [_verdict_table(material), *_gap_tables(material), _time_table(material), _interruptions(material)]
     return Section("Results", _sentences(material), [table for table in tables if table.rows])
 
 
@@ -64,6 +64,10 @@ def _sentences(material: Material) -> list[str]:
         f"{numbers['n_acquired']} of {count(numbers['n_points'], 'pixel')} were measured; "
         f"{numbers['n_ok']} of them have a gap at k_F."
     ]
+    if held := material.run.interruptions:
+        said.append(
+            f"The run was held up {count(len(held), 'time')}, for {number(material.run.held_up(), 1)} s in all."
+        )
     if numbers["delta_mean"] is None:
         said.append("There is no pixel with a gap.")
     else:
@@ -145,3 +149,11 @@ def _time_table(material: Material) -> Table:
     rows.append(("fit behind the event (p95)", milliseconds(numbers["fit_latency_p95_s"]), NOTHING, "ms"))
     known = [row for row in rows if row[1] != NOTHING]
     return Table("Times (of a point: median)", ("time", "value", "99th percentile", "unit"), known)
+
+
+def _interruptions(material: Material) -> Table:
+    rows: list[tuple[str, ...]] = [
+        (clock(each["began"]), each["guard"], each["reason"], number(each["duration"], 1))
+        for each in material.run.interruptions
+    ]
+    return Table("What held the run up", ("began", "guard", "reason", "s"), rows)

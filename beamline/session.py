@@ -48,12 +48,14 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
     from microarpes.beamline.raster_run import configured_raster, resumed_raster
     from microarpes.beamline.resume import close_orphan, find_unfinished
     from microarpes.beamline.run_names import run_folder
+    from microarpes.beamline.stop_signals import StopSignals
     from microarpes.plans import shapes
     from microarpes.plans.grid import RasterGrid
     from microarpes.plans.raster import gap_raster
 
     engine, journals = make_engine(directory, station)
     server = ControlServer(engine, threading.Event(), at_prompt=True)
+    engine.context_managers = [lambda _: StopSignals(server.control).answered()]
     followers = Followers(directory)
     engine.subscribe(Watcher(followers))
     engine.subscribe(Watcher(ProgressDisplay(directory, sys.stdout)))
@@ -103,6 +105,9 @@ def open_session(config_file: Path, directory: Path, *, page: bool = False, cont
     settings = IPythonConfig()
     settings.TerminalInteractiveShell.banner1 = banner
     settings.HistoryManager.enabled = sys.stdin.isatty()
-    with names["control"].listening(directory), shown_page(directory, page, control=control):
+    from microarpes.beamline.stop_signals import StopSignals
+
+    signals = StopSignals(names["control"].control, interrupt=False)
+    with names["control"].listening(directory), shown_page(directory, page, control=control), signals.answered():
         IPython.start_ipython(argv=[], user_ns=names, config=settings)
         followers.wait()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from microarpes.analysis import GapMap
 from microarpes.beamline.config import simulated_config
 from microarpes.beamline.engine import GAP_JOURNAL, RAW_JOURNAL
 from microarpes.beamline.journal import read_documents
+from microarpes.plans.interruptions import STREAM as INTERRUPTIONS
 
 Document = dict[str, Any]
 
@@ -35,6 +36,8 @@ class StoredRun:
         None for a run that was cut off.
     gap_map : GapMap or None
         None where nothing was fitted.
+    interruptions : list of dict
+        What held the run up, in the order it was over: ``reason``, ``guard``, ``began`` (s epoch), ``duration`` (s).
     """
 
     folder: Path
@@ -42,6 +45,7 @@ class StoredRun:
     events: dict[int, Document]
     stop: Document | None
     gap_map: GapMap | None
+    interruptions: list[Document] = field(default_factory=list)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -60,6 +64,14 @@ class StoredRun:
         for pixel, event in self.events.items():
             values.flat[pixel] = event["data"][key]
         return values
+
+    def held_up(self) -> float:
+        """Return for how long the run was held up in all, s; what overlaps counts once."""
+        total, end = 0.0, float("-inf")
+        for began, until in sorted((each["began"], each["began"] + each["duration"]) for each in self.interruptions):
+            total += max(0.0, until - max(began, end))
+            end = max(end, until)
+        return total
 
     def intervals(self) -> NDArray[np.float64]:
         """Return the time from each event to the next, s, in the order of the measurement."""
@@ -88,12 +100,18 @@ def read_run(folder: Path, *, lean: bool = False) -> StoredRun:
     start: Document | None = None
     stop: Document | None = None
     primary: set[str] = set()
+    held_up: set[str] = set()
+    interruptions: dict[int, Document] = {}
     by_seq_num: dict[int, Document] = {}
     for name, doc in read_documents(raw):
         if name == "start":
             start = doc
         elif name == "descriptor" and doc["name"] == "primary":
             primary.add(doc["uid"])
+        elif name == "descriptor" and doc["name"] == INTERRUPTIONS:
+            held_up.add(doc["uid"])
+        elif name == "event" and doc["descriptor"] in held_up:
+            interruptions[doc["seq_num"]] = doc["data"]
         elif name == "event" and doc["descriptor"] in primary:
             by_seq_num[doc["seq_num"]] = _lean(doc) if lean else doc
         elif name == "stop":
@@ -103,7 +121,7 @@ def read_run(folder: Path, *, lean: bool = False) -> StoredRun:
     events = {int(by_seq_num[number]["data"]["pixel"]): by_seq_num[number] for number in sorted(by_seq_num)}
     derived = folder / GAP_JOURNAL
     gap_map = GapMap.from_documents(read_documents(derived)) if derived.exists() and not lean else None
-    return StoredRun(folder, start, events, stop, gap_map)
+    return StoredRun(folder, start, events, stop, gap_map, [interruptions[number] for number in sorted(interruptions)])
 
 
 def _lean(event: Document) -> Document:

@@ -118,6 +118,7 @@ def summarise(
     seed: int | None = None,
     files: Mapping[str, str] | None = None,
     stopped: str | None = None,
+    interruptions: tuple[int, float] | None = None,
 ) -> dict[str, Any]:
     """Return the content of ``--summary``: energies in meV, times in s, None where there is nothing to tell.
 
@@ -135,6 +136,8 @@ def summarise(
         Name of what was written to its path.
     stopped : str, optional
         After which row the operator had the run end.
+    interruptions : tuple, optional
+        How often the run was held up, and for how long in all, s.
 
     Returns
     -------
@@ -163,6 +166,7 @@ def summarise(
         "fit_latency_p95_s": _percentile(times.fit_latency, 95),
         "files": dict(files or {}),
         "stopped": stopped,
+        "interruptions": interruptions and {"number": interruptions[0], "seconds": interruptions[1]},
     }
     return {name: _plain(value) for name, value in summary.items()}
 
@@ -266,6 +270,8 @@ def summary_text(summary: Mapping[str, Any]) -> str:
     if parts := summary["dead_time_parts_s"]:
         told = ", ".join(f"{name} {_milliseconds(part['median'])}" for name, part in parts.items())
         lines.append(f"            of which (medians) {told}")
+    if (held := summary["interruptions"]) and held["number"]:
+        lines.append(f"held up     {held['number']} times, {_figure(held['seconds'], 1)} s in all")
     return "\n".join(lines)
 
 

@@ -118,6 +118,16 @@ _ANSWER = dbr.make_callback(_on_answer, dbr.event_handler_args)
 
 
 def get_all(pvs: Sequence[tuple[Any, bool]], timeout: float) -> list[dict[str, Any]]:
+    """Read channels by explicit gets in one round trip; as `get_each`, but raises the first error."""
+    found = []
+    for each in get_each(pvs, timeout):
+        if isinstance(each, Exception):
+            raise each
+        found.append(each)
+    return found
+
+
+def get_each(pvs: Sequence[tuple[Any, bool]], timeout: float) -> list[dict[str, Any] | Exception]:
     """Read channels by explicit gets in one round trip.
 
     Parameters
@@ -129,15 +139,9 @@ def get_all(pvs: Sequence[tuple[Any, bool]], timeout: float) -> list[dict[str, A
 
     Returns
     -------
-    list of dict
-        ``value``, ``timestamp`` (IOC time, s), ``alarm_severity``, in the order asked.
-
-    Raises
-    ------
-    TimeoutError
-        One of them did not answer in time.
-    ConnectionError
-        One of them was lost, or could not be read.
+    list of dict or Exception
+        ``value``, ``timestamp`` (IOC time, s), ``alarm_severity``, in the order asked; a TimeoutError for what did not
+        answer in time, a ConnectionError for what was lost or could not be read.
     """
     if not pvs:
         return []
@@ -145,10 +149,23 @@ def get_all(pvs: Sequence[tuple[Any, bool]], timeout: float) -> list[dict[str, A
         ca.attach_context(pvs[0][0].context)
     batch = _Batch(len(pvs), timeout)
     deadline = time.monotonic() + timeout
-    requests = [_send(pv, as_text, batch) for pv, as_text in pvs]
+    requests: list[_Request | Exception] = []
+    for pv, as_text in pvs:
+        try:
+            requests.append(_send(pv, as_text, batch))
+        except ConnectionError as error:
+            requests.append(error)
+            batch.one_less()
     ca.flush_io()
     batch.complete.wait(max(deadline - time.monotonic(), 0.0))
-    return [request.reading() for request in requests]
+    return [request if isinstance(request, Exception) else _reading(request) for request in requests]
+
+
+def _reading(request: _Request) -> dict[str, Any] | Exception:
+    try:
+        return request.reading()
+    except (TimeoutError, ConnectionError) as error:
+        return error
 
 
 def _send(pv: Any, as_text: bool, batch: _Batch) -> _Request:

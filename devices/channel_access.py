@@ -118,6 +118,37 @@ def read_fresh(signals: Mapping[str, EpicsSignalBase]) -> dict[str, Reading]:
     return {key: found[key] for key in signals}
 
 
+def read_each(signals: Mapping[str, EpicsSignalBase], timeout: float = READ_TIMEOUT) -> dict[str, Reading | Exception]:
+    """Read signals by explicit gets, in one round trip where that can be; what cannot be read is its error.
+
+    Nothing is waited for that is known to be away, and one that does not answer keeps none of the others from it.
+
+    Parameters
+    ----------
+    signals : mapping of str to EpicsSignalBase
+    timeout : float
+        s for all that go in one round trip.
+    """
+    found: dict[str, Reading | Exception] = {}
+    batch: dict[str, EpicsSignalBase] = {}
+    for key, signal in signals.items():
+        if not signal.connected:
+            found[key] = ConnectionError(f"{signal.pvname} is not connected")
+        elif _can_be_batched(signal):
+            batch[key] = signal
+        else:
+            try:
+                found[key] = _fresh(signal)
+            except Exception as error:  # noqa: BLE001 - of whatever kind, it is what is known of this one
+                found[key] = error
+    if batch:
+        from microarpes.devices.batched_gets import get_each
+
+        pvs = [(signal._read_pv, bool(signal._string)) for signal in batch.values()]  # noqa: SLF001
+        found |= dict(zip(batch, get_each(pvs, timeout), strict=True))
+    return {key: found[key] for key in signals}
+
+
 @dataclass(frozen=True)
 class PVLimits:
     """What a process variable takes: enum strings, control limits (None when it has none), unit."""

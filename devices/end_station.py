@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from ophyd import Device
 from ophyd.status import Status
 
 from microarpes.devices.analyser import Analyser
@@ -22,6 +23,7 @@ from microarpes.devices.channel_access import Reading, connect, read_fresh
 from microarpes.devices.environment import Cryostat, Heartbeat, Shutter, Source, VacuumGauge
 from microarpes.devices.evidence import Evidence
 from microarpes.devices.joint_status import all_done, followed_by
+from microarpes.devices.kept_shutter import KeptShutter
 from microarpes.devices.manipulator import AXES, Manipulator
 from microarpes.devices.over_count_guard import OverCountGuard
 
@@ -40,6 +42,10 @@ class EndStation:
     ----------
     manipulator, analyser, beam, shutter, cryostat, gauge, source, heartbeat
         The connected devices.
+    watched : ophyd.Device, optional
+        What the guards of a run watch.
+    close_when_paused : bool
+        The shutter is closed while the run is paused.
     """
 
     parent = None
@@ -57,6 +63,8 @@ class EndStation:
         heartbeat: Heartbeat,
         guard: OverCountGuard | None = None,
         top_up: TopUp | None = None,
+        watched: Device | None = None,
+        close_when_paused: bool = False,
         name: str = "end_station",
     ) -> None:
         self.name = name
@@ -70,6 +78,9 @@ class EndStation:
         self.heartbeat = heartbeat
         self.guard = guard
         self.top_up = top_up
+        self.watched = watched
+        self.close_when_paused = close_when_paused
+        self.kept_shutter = KeptShutter(shutter)
         self._attempt = Evidence()
         self._arrived: dict[str, float] = {}
         self._outstanding: list[Status] = []
@@ -137,7 +148,7 @@ class EndStation:
             self.gauge,
             self.source,
             self.heartbeat,
-            *(device for device in (self.guard, self.top_up) if device is not None),
+            *(device for device in (self.guard, self.top_up, self.watched) if device is not None),
         )
 
     def set(self, request: Mapping[str, float], *, ahead: bool = False) -> Status:
@@ -293,6 +304,18 @@ class EndStation:
     def describe(self) -> dict[str, Any]:
         """Return nothing: evidence never goes into an event."""
         return {}
+
+    def stop_exposure(self) -> None:
+        """Stop an exposure that is void; what was under way ends as evidence."""
+        _try_to_stop(self.analyser)
+
+    def pause(self) -> None:
+        """Close the shutter where it is to be closed in a pause; the plan opens it before the next exposure."""
+        if self.close_when_paused:
+            self.kept_shutter.close_now()
+
+    def resume(self) -> None:
+        """Nothing to restore; part of bluesky's Pausable protocol."""
 
     def stop(self, *, success: bool = False) -> None:
         """Stop all axes and the exposure; what was under way ends as evidence."""

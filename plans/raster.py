@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from bluesky import plan_stubs as bps
-from bluesky import preprocessors as bpp
 from bluesky.utils import Msg
 
 from microarpes.devices.accepted_point import AcceptedPoint
@@ -20,6 +19,9 @@ from microarpes.devices.rejected_frames import RejectedFrames
 from microarpes.plans.estimate import estimate
 from microarpes.plans.gate import Gate
 from microarpes.plans.grid import RasterPoint
+from microarpes.plans.guarded import guarded, with_shutter
+from microarpes.plans.guards import Guards
+from microarpes.plans.interruptions import InterruptionLog
 from microarpes.plans.limits import GateLimits
 from microarpes.plans.point_event import PointEvent
 from microarpes.plans.preflight import check_beam, check_metadata, check_raster, check_region
@@ -53,6 +55,9 @@ def gap_raster(
     target: Callable[[RasterPoint], Mapping[str, float]] = planned_position,
     done: Set[int] = frozenset(),
     objections: Callable[[Mapping[str, Any]], Sequence[str]] = lambda start: (),
+    guards: Guards | None = None,
+    interruptions: InterruptionLog | None = None,
+    close_shutter: bool = True,
     md: Mapping[str, Any] | None = None,
 ) -> MsgGenerator:
     """Raster a sample and emit one event a pixel.
@@ -93,6 +98,12 @@ def gap_raster(
         Pixels that an earlier run has: they are left out, they are not counted in the start document's ``num_points``.
     objections : callable, optional
         Shown the start document when all is set and no motor has moved; what it returns forbids the run.
+    guards : Guards, optional
+        Hold the run while one of them is tripped.
+    interruptions : InterruptionLog, optional
+        Where pauses by hand are noted; what held the run up is told in the stream ``interruptions``.
+    close_shutter : bool, optional
+        Close the shutter at the end of the run, however it ends.
     md : mapping, optional
         Goes into the start document: sample, operator and the like; JSON, below 1 MB.
 
@@ -141,6 +152,8 @@ def gap_raster(
     start["sub_frames"] = {"number": sub_frames, "iterations": part.iterations, "acquire_time": part.acquire_time}
     rows = [left for row in shape.rows() if (left := [point for point in row if point.pixel not in done])]
     start["num_points"] = sum(map(len, rows))
+    guards, log = guards or Guards(), interruptions or InterruptionLog()
+    start["guards"] = guards.document()
     start |= {**at_angles(station.manipulator.angles()), **(md or {})}
     outlook = estimate(station, rows, exposure, directory, start.get("beam", {}))
     if problems := [*objections(start), *outlook.refusals]:
@@ -157,32 +170,33 @@ def gap_raster(
         accepted = AcceptedPoint("accepted_point", event.data_keys(), frames)
         rejected = RejectedFrames("rejected_frames", frames)
         taker = PointTaker(
-            station, gate, accepted, rejected, event.compose, storage_error, sub_frames, announce, record
+            station,
+            gate,
+            accepted,
+            rejected,
+            event.compose,
+            storage_error,
+            sub_frames,
+            announce,
+            record,
+            guards,
+            log,
         )
         yield Msg("stage", accepted)
         # Describes the device now: later, between create and save, nothing is left at which a pause could cut in.
         yield from bps.declare_stream(accepted, name="primary")
         try:
-            ended_early = yield from take_rows(taker, rows, row_stop, interleaved, target)
+            ended_early = yield from guarded(
+                station, guards, log, take_rows(taker, rows, row_stop, interleaved, target)
+            )
         finally:
             yield Msg("unstage", accepted)
         yield from bps.close_run(reason=ended_early)
         return uid
 
-    return (yield from bpp.finalize_wrapper(_with_shutter(station, raster()), _close_shutter(station)))
+    return (yield from with_shutter(station, raster(), close_at_end=close_shutter))
 
 
 def _set_region(station: EndStation, region: Region) -> MsgGenerator:
     yield Msg("set", station.analyser, region, group="region")
     yield Msg("wait", None, group="region", timeout=REGION_TIMEOUT)
-
-
-def _with_shutter(station: EndStation, plan: MsgGenerator) -> MsgGenerator:
-    yield Msg("set", station.shutter, "open", group="shutter")
-    yield Msg("wait", None, group="shutter", timeout=20.0)
-    return (yield from plan)
-
-
-def _close_shutter(station: EndStation) -> MsgGenerator:
-    yield Msg("set", station.shutter, "close", group="shutter")
-    yield Msg("wait", None, group="shutter", timeout=20.0)

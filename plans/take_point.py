@@ -25,6 +25,9 @@ from microarpes.devices.end_station import EndStation
 from microarpes.devices.evidence import Evidence
 from microarpes.devices.rejected_frames import RejectedFrames, Rejection
 from microarpes.plans.gate import Gate
+from microarpes.plans.guarded import wait_until_clear
+from microarpes.plans.guards import Guards
+from microarpes.plans.interruptions import PLAN, InterruptionLog, tell_interruptions
 from microarpes.plans.sub_frames import overflow, total
 from microarpes.plans.top_up import INJECTION, seconds_to_wait
 
@@ -53,6 +56,10 @@ class PointTaker:
         Told why the plan is about to pause by itself.
     calibration : mapping
         Calibration record the run began with, for what measures another.
+    guards : Guards
+        No exposure begins while one holds the run, and one that trips makes the exposure under way void.
+    interruptions : InterruptionLog
+        Gets the plan's own pauses; those that are over are told before the next exposure.
     """
 
     station: EndStation
@@ -64,6 +71,8 @@ class PointTaker:
     sub_frames: int = 1
     announce: Callable[[str], None] = lambda reason: None
     calibration: Mapping[str, Any] = field(default_factory=dict)
+    guards: Guards = field(default_factory=Guards)
+    interruptions: InterruptionLog = field(default_factory=InterruptionLog)
 
 
 def take_point(
@@ -116,6 +125,8 @@ def take_exposures(
     refusals = _Refusals(pixel, taker.gate.limits.max_attempts)
     while len(good) < taker.sub_frames:
         yield from _wait_for_storage(taker)
+        yield from _wait_for_guards(taker)
+        yield from tell_interruptions(taker.interruptions)
         if taker.station.lost:
             yield Msg("prepare", taker.station, group="prepare")
             yield Msg("wait", None, group="prepare")
@@ -137,8 +148,8 @@ def take_exposures(
 
 #: Seconds before the retake after the first, second, ... failure: most faults of a beamline pass by themselves.
 RETAKE_DELAYS = (0.0, 0.2, 1.0, 3.0)
-#: Reason of an attempt in which the RunEngine paused or suspended: retaken, not counted as a failure.
-INTERRUPTED = "the RunEngine paused or suspended during the attempt"
+#: Reason of an attempt in which the RunEngine paused or a guard tripped: retaken, not counted as a failure.
+INTERRUPTED = "a pause or a guard interrupted the attempt"
 #: Intervals of the top-up after which an exposure is made though the countdown never allowed it: the gate will judge.
 INJECTION_PATIENCE = 3.0
 
@@ -176,29 +187,43 @@ class _Refusals:
 
 
 def _attempt(taker: PointTaker, request: Mapping[str, float]) -> Generator[Msg, Any, tuple[Evidence, list[str]]]:
-    before = taker.accepted.interruptions
+    guards = taker.guards
+    before = taker.accepted.interruptions, guards.trips
 
     def interrupted() -> bool:
-        return taker.accepted.interruptions != before
+        return (taker.accepted.interruptions, guards.trips) != before
 
+    if guards.holding():
+        return Evidence(request=dict(request)), [INTERRUPTED]
     yield Msg("set", taker.station, dict(request), group="move")
     yield Msg("wait", None, group="move")
     if taker.gate.limits.top_up == "gate" and not interrupted():
         yield from _wait_for_injection(taker, interrupted)
     if not interrupted():
-        yield Msg("trigger", taker.station, group="expose")
-        yield Msg("wait", None, group="expose")
+        yield from _expose(taker, interrupted)
     reading = None
     if not interrupted():
         reading = yield Msg("read", taker.station)
     if reading is None or interrupted():
         yield from come_to_rest(taker)
-        return Evidence(request=dict(request)), [INTERRUPTED]
+        return Evidence(request=dict(request)), guards.tripped_by_exposure() or [INTERRUPTED]
     evidence: Evidence = reading["evidence"]["value"]
     started = time.perf_counter()
     reasons = taker.gate.judge(evidence)
     evidence.ledger["time_gate"] = time.perf_counter() - started
     return evidence, reasons
+
+
+def _expose(taker: PointTaker, interrupted: Callable[[], bool]) -> MsgGenerator:
+    taker.guards.exposing = True
+    try:
+        yield Msg("trigger", taker.station, group="expose")
+        if interrupted():
+            # A guard that tripped before the exposure had begun has stopped nothing.
+            taker.station.stop_exposure()
+        yield Msg("wait", None, group="expose")
+    finally:
+        taker.guards.exposing = False
 
 
 def _wait_for_injection(taker: PointTaker, interrupted: Callable[[], bool]) -> MsgGenerator:
@@ -252,8 +277,15 @@ def _wait_for_storage(taker: PointTaker) -> MsgGenerator:
         yield from pause_with_reason(taker, f"documents cannot be stored: {error}; free the disk, then resume")
 
 
+def _wait_for_guards(taker: PointTaker) -> MsgGenerator:
+    while error := (yield from wait_until_clear(taker.station, taker.guards)):
+        yield from pause_with_reason(taker, f"the shutter could not be opened again: {error}")
+
+
 def pause_with_reason(taker: PointTaker, reason: str) -> MsgGenerator:
     """Pause for an operator, who is told why."""
     logger.error("paused: %s", reason)
     taker.announce(reason)
+    interruption = taker.interruptions.begin(PLAN, reason)
     yield Msg("pause", None, defer=False)
+    taker.interruptions.end(interruption)

@@ -15,7 +15,7 @@ from microarpes.beamline.raster_run import drive
 
 
 def test_an_idle_engine_has_a_state_and_refuses_everything_else(bench):
-    assert bench.client.state() == {"state": "idle", "run_uid": None, "reason": None, "row_stop": False}
+    assert bench.client.state() == {"state": "idle", "run_uid": None, "reason": None, "row_stop": False, "holding": {}}
     for do in ("pause", "pause-now", "resume", "stop-after-row", "go-on-after-row", "abort"):
         assert bench.refusal(do) == f"{do} was asked, the engine is idle: there is no run; start one first"
     assert not bench.row_stop.is_set()
@@ -24,7 +24,7 @@ def test_an_idle_engine_has_a_state_and_refuses_everything_else(bench):
 def test_a_running_engine_tells_its_run_and_refuses_to_be_resumed(bench):
     bench.begin()
     state = bench.client.state()
-    assert state == {"state": "running", "run_uid": state["run_uid"], "reason": None, "row_stop": False}
+    assert state == {"state": "running", "run_uid": state["run_uid"], "reason": None, "row_stop": False, "holding": {}}
     assert len(state["run_uid"]) == 36
     assert bench.refusal("resume") == "resume was asked, the run is running; only a paused run can be resumed"
     assert bench.end() == "success"
@@ -114,7 +114,7 @@ def test_abort_and_pauses_of_the_plan_itself_meet_at_every_instant_and_the_run_a
             yield Msg("pause", None, defer=False)
 
     for _ in range(10):
-        bench.begin(pauses(), question=lambda: bench.server.control._answer() or "resume")
+        bench.begin(pauses(), question=lambda: bench.server.control.answer() or "resume")
         assert bench.client.abort() == "idle"
         assert bench.outcome.result(60.0) == "abort"
     assert len(bench.stops) == 10

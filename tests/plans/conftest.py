@@ -30,6 +30,23 @@ def ended():
     return status
 
 
+class KeptShutter:
+    """Moves at once, and can be told not to open."""
+
+    name = "kept_shutter"
+    parent = None
+
+    def __init__(self):
+        self.closed = False
+        self.asked = []
+        self.error = None
+
+    def set(self, value):
+        self.asked.append(value)
+        self.closed = value == "close" or self.error is not None
+        return ended()
+
+
 class Station:
     """An end station without hardware: every exposure gives the next frame, with `counts(id)` in each channel."""
 
@@ -44,6 +61,8 @@ class Station:
         self.prepared = 0
         self.lost = False
         self.over_counted = ""
+        self.kept_shutter = KeptShutter()
+        self.stopped = 0
         self.moves = []
         self.journal = []
         self.approaching = self.approach_stopped = False
@@ -78,6 +97,9 @@ class Station:
 
     def forget_arrivals(self):
         self.forgotten += 1
+
+    def stop_exposure(self):
+        self.stopped += 1
 
     def stop(self, *, success=False):
         self.approach_stopped, self.approaching = self.approaching, False
