@@ -7,7 +7,8 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from microarpes.beamline.config import AnalyserSection, ChannelAccessSection, Config
+from microarpes.beamline.config import Config
+from microarpes.beamline.config_sections import AnalyserSection, ChannelAccessSection
 from microarpes.beamline.guard_config import watched_device
 from microarpes.beamline.repeater import serve_repeater
 

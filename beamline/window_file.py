@@ -11,7 +11,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from microarpes.beamline.config import ConfigError, Windows, read_toml, validated
+from microarpes.beamline.config import ConfigError, read_toml, validated
+from microarpes.beamline.config_sections import Windows
 from microarpes.devices.region import AngleWindow
 
 #: What a name may be: it becomes part of a file's name.
