@@ -13,6 +13,7 @@ from microarpes.beamline.stored_run import read_run
 
 LINES = """
 uids = RE(raster(2, 2, step=10.0, comment="from the session"))
+RE(raster(LineScan(start=(0, 0), stop=(10, 5), num=2)))
 RE(mv(station.manipulator.x, 50.0))
 print("x =", round(station.manipulator.x.position))
 RE(mv(sample, {"u": 10.0, "v": 5.0}))
@@ -38,8 +39,10 @@ def test_the_lines_of_the_banner_work_and_the_run_is_stored(ioc, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "x = 50" in done.stdout
     assert "u, v = 10 5" in done.stdout
-    (journal,) = (tmp_path / "microarpes-data").glob("*/raw.journal")
-    run = read_run(journal.parent)
+    journals = (tmp_path / "microarpes-data").glob("*/raw.journal")
+    run, line = sorted((read_run(journal.parent) for journal in journals), key=lambda run: run.start["time"])
+    assert line.start["raster_shape"]["kind"] == "line"
+    assert len(line.events) == 2
     assert run.start["comment"] == "from the session"
     assert sorted(run.events) == [0, 1, 2, 3]
     assert run.gap_map is not None
