@@ -28,7 +28,8 @@ def test_each_window_has_its_own_edge_and_errors_that_are_right():
         # sqrt(sigma / height) is 0.17 meV for an edge of sigma 4.2 meV of which all but E_F is known; it is not
         assert max(fit.ef_error) == pytest.approx(0.00025, rel=0.2)
         assert abs(fit.resolution - 0.010) < 5 * fit.resolution_error
-        assert 0.7 < fit.deviance / fit.dof < 1.3
+        # the channels above the edge hold next to no counts, and so next to no deviance
+        assert fit.deviance < 1.3 * fit.dof
     # 30 pulls: their width is known to 0.13
     assert abs(np.mean(pulls)) < 0.6
     assert 0.6 < np.std(pulls) < 1.4
