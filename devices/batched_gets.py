@@ -31,7 +31,7 @@ _STRING_SIZE = 40
 _WITH_TIME = dbr.TIME_STRING - dbr.STRING
 
 
-@dataclass
+@dataclass(eq=False)
 class _Batch:
     """Answers that are still missing."""
 
@@ -98,6 +98,8 @@ def _text(data: bytes) -> str:
 #: Requests on their way, by number: libca holds the number only, and may answer when nobody waits any more.
 _under_way: dict[int, _Request] = {}
 _numbers = itertools.count(1)
+#: Batches that are waited for.
+_waited_for: set[_Batch] = set()
 
 
 def _on_answer(args: Any) -> None:
@@ -157,8 +159,16 @@ def get_each(pvs: Sequence[tuple[Any, bool]], timeout: float) -> list[dict[str, 
             requests.append(error)
             batch.one_less()
     ca.flush_io()
+    _waited_for.add(batch)
     batch.complete.wait(max(deadline - time.monotonic(), 0.0))
+    _waited_for.discard(batch)
     return [request if isinstance(request, Exception) else _reading(request) for request in requests]
+
+
+def abandon_gets() -> None:
+    """End every wait of `get_each` now, as if its time were over: what has not been answered will not be needed."""
+    for batch in list(_waited_for):
+        batch.complete.set()
 
 
 def _reading(request: _Request) -> dict[str, Any] | Exception:
