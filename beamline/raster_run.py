@@ -6,7 +6,7 @@ import functools
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from bluesky.utils import RunEngineInterrupted
 
 from microarpes.beamline.at_angles import at_angles
+from microarpes.beamline.between_rows import between_rows
 from microarpes.beamline.config import Config
 from microarpes.beamline.control import ControlServer
 from microarpes.beamline.detector import make_detector
@@ -21,16 +22,13 @@ from microarpes.beamline.engine import RunJournals, Watcher, make_engine
 from microarpes.beamline.followers import Followers
 from microarpes.beamline.guard_config import make_guards
 from microarpes.beamline.progress import ProgressDisplay
-from microarpes.beamline.reference_fit import fit_edges
 from microarpes.beamline.resume import Objections, Unfinished, moved_away
 from microarpes.beamline.stop_signals import StopSignals
-from microarpes.devices.region import AngleWindow
 from microarpes.plans.grid import RasterPoint
 from microarpes.plans.raster import gap_raster
-from microarpes.plans.reference_measurement import ReferenceMeasurement, Target
-from microarpes.plans.rows import planned_position
 from microarpes.plans.shapes import Shape
 from microarpes.plans.take_point import MsgGenerator
+from microarpes.plans.targets import planned_position
 
 if TYPE_CHECKING:
     from bluesky import RunEngine
@@ -77,6 +75,7 @@ def start_metadata(config: Config) -> dict[str, Any]:
         "operator": config.beamline.operator,
         "sample": config.sample.model_dump(),
         **({} if config.reference is None else {"reference": config.reference.model_dump()}),
+        **({} if config.landmark is None else {"landmark": config.landmark.model_dump()}),
     }
 
 
@@ -107,7 +106,7 @@ def configured_raster(
         config.windows,
         calibration_record(config),
         limits=config.gate,
-        **references(config, station, shape, config.windows, planned_position),
+        **between_rows(config, station, shape, config.windows),
         **surroundings(config, station, journals, md or {}, server),
     )
 
@@ -145,28 +144,10 @@ def resumed_raster(
         unfinished.calibration,
         limits=unfinished.limits,
         done=unfinished.done,
-        **references(config, station, unfinished.shape, unfinished.windows, held),
+        **between_rows(config, station, unfinished.shape, unfinished.windows, held, unfinished.landmark),
         objections=objections,
         **surroundings(config, station, journals, {**unfinished.described, **(md or {}), **resumes}, server),
     )
-
-
-def references(
-    config: Config, station: EndStation, shape: Shape, windows: Sequence[AngleWindow], target: Target
-) -> dict[str, Any]:
-    """Return what `gap_raster` is told about the reference of a configuration, and where it is to take its pixels.
-
-    Raises
-    ------
-    ValueError
-        The reference cannot be one of this raster.
-    """
-    if config.reference is None:
-        return {"target": target}
-    if problems := config.reference.refusals(station, shape.lattice(), max(config.source.spot_size)):
-        raise ValueError("; ".join(problems))
-    measurement = ReferenceMeasurement(config.reference, windows, fit_edges)
-    return {"interleaved": [measurement], "target": measurement.returning(target)}
 
 
 def surroundings(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,8 @@ class PointEvent:
         Exposures summed into a point.
     limits : GateLimits, optional
         How the beam is checked, and which live time makes a point partial.
+    shift_of : callable, optional
+        Returns for a pixel the shift, um along x and y, by which its target followed the sample.
     """
 
     def __init__(
@@ -43,7 +45,9 @@ class PointEvent:
         *,
         sub_frames: int = 1,
         limits: GateLimits | None = None,
+        shift_of: Callable[[int], tuple[float, float]] | None = None,
     ) -> None:
+        self.shift_of = shift_of
         self.sub_frames = sub_frames
         self.limits = limits or GateLimits()
         self.energy_axis = energy_axis
@@ -64,6 +68,8 @@ class PointEvent:
             units = "um" if name in "xyz" else "deg"
             for key in (f"manipulator_{name}", f"manipulator_{name}_setpoint"):
                 keys[key] = _number(units)
+        if self.shift_of is not None:
+            keys |= {"shift_x": _number("um"), "shift_y": _number("um")}
         keys["edc"] = {
             "dtype": "array",
             "dtype_numpy": "<f8",
@@ -103,6 +109,8 @@ class PointEvent:
         }
         if self.sub_frames > 1:
             values["sub_frame_ids"] = np.array(evidence.sub_frame_ids, dtype=np.int64)
+        if self.shift_of is not None:
+            values["shift_x"], values["shift_y"] = self.shift_of(pixel)
         values |= {name: evidence.value(name) for name in _SLOW}
         values |= {name: float(evidence.ledger[name]) for name in LEDGER}
         stamps = {name: evidence.readings[name]["timestamp"] for name in (*_SLOW, "frame_id")}

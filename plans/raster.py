@@ -18,18 +18,18 @@ from microarpes.devices.region import AngleWindow, Region
 from microarpes.devices.rejected_frames import RejectedFrames
 from microarpes.plans.estimate import estimate
 from microarpes.plans.gate import Gate
-from microarpes.plans.grid import RasterPoint
 from microarpes.plans.guarded import guarded, with_shutter
 from microarpes.plans.guards import Guards
 from microarpes.plans.interruptions import InterruptionLog
 from microarpes.plans.limits import GateLimits
 from microarpes.plans.point_event import PointEvent
 from microarpes.plans.preflight import check_beam, check_metadata, check_raster, check_region
-from microarpes.plans.rows import Interleaved, planned_position, take_rows
+from microarpes.plans.rows import Interleaved, take_rows
 from microarpes.plans.shapes import Shape
 from microarpes.plans.start_document import calibration_record, start_document
 from microarpes.plans.sub_frames import split
 from microarpes.plans.take_point import MsgGenerator, PointTaker
+from microarpes.plans.targets import Target, planned_position
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,8 @@ def gap_raster(
     row_stop: Callable[[], bool] = lambda: False,
     announce: Callable[[str], None] = lambda reason: None,
     interleaved: Sequence[Interleaved] = (),
-    target: Callable[[RasterPoint], Mapping[str, float]] = planned_position,
+    target: Target = planned_position,
+    shift_of: Callable[[int], tuple[float, float]] | None = None,
     done: Set[int] = frozenset(),
     objections: Callable[[Mapping[str, Any]], Sequence[str]] = lambda start: (),
     guards: Guards | None = None,
@@ -94,6 +95,8 @@ def gap_raster(
         Measured between the rows when they are due: references, landmarks, control pixels.
     target : callable, optional
         Returns where the axes have to be for a pixel, axis to um and deg; by default its planned position.
+    shift_of : callable, optional
+        Returns for a pixel the shift, um along x and y, by which its target followed the sample; goes into its event.
     done : set of int, optional
         Pixels that an earlier run has: they are left out, they are not counted in the start document's ``num_points``.
     objections : callable, optional
@@ -138,7 +141,7 @@ def gap_raster(
         )
     energy, angle = station.analyser.axes
     record = calibration_record(calibration, len(windows), len(angle))
-    event = PointEvent(windows, energy, angle, record, sub_frames=sub_frames, limits=limits)
+    event = PointEvent(windows, energy, angle, record, sub_frames=sub_frames, limits=limits, shift_of=shift_of)
     if region.swept:
         flat_field = None
     if flat_field is not None:

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from microarpes.devices.calibration_record import CalibrationRecord, MeasuredReference
 from microarpes.devices.region import AngleWindow
 from microarpes.devices.spectra import angular_contrast, sum_windows
-from microarpes.plans.grid import RasterPoint
 from microarpes.plans.reference import Reference
 from microarpes.plans.reference_sum import ReferenceSum
 from microarpes.plans.take_point import MsgGenerator, PointTaker, come_to_rest, pause_with_reason, take_exposures
+from microarpes.plans.targets import Target
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,6 @@ class EdgeFit:
 
 #: ``(energy eV [n_energy], edcs [n_window, n_energy], temperature K, record the run began with) -> EdgeFit``.
 FitEdges = Callable[[NDArray[np.float64], NDArray[np.float64], float, Mapping[str, Any]], EdgeFit]
-Target = Callable[[RasterPoint], Mapping[str, float]]
 
 
 class ReferenceMeasurement:

@@ -17,7 +17,8 @@ from microarpes.devices.region import AngleWindow
 from microarpes.plans.grid import RasterGrid
 from microarpes.plans.reference import Reference
 from microarpes.plans.reference_measurement import EdgeFit, ReferenceMeasurement
-from microarpes.plans.rows import planned_position, take_rows
+from microarpes.plans.rows import take_rows
+from microarpes.plans.targets import planned_position
 
 GOLD = {"x": 150.0, "y": 0.0, "z": 40.0}
 RECORD = {
