@@ -15,9 +15,10 @@ from ophyd import Component as Cpt
 from ophyd import Device, EpicsSignal, EpicsSignalRO
 from ophyd.status import Status
 
-from microarpes.devices.channel_access import INVALID, finish, is_number, read_fresh
+from microarpes.devices.channel_access import INVALID, finish, read_fresh
 from microarpes.devices.deadlines import deadlines
 from microarpes.devices.motor_settings import MODES, MotorSettings, WatchedSettings
+from microarpes.devices.region import is_number
 
 #: Bit of MSTA by which a motor record says that its controller has a problem.
 PROBLEM_BIT = 1 << 9

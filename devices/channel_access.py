@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -195,8 +194,3 @@ def finish(status: Status, error: Exception | None = None) -> None:
             status.set_finished()
         else:
             status.set_exception(error)
-
-
-def is_number(value: object) -> bool:
-    """Tell whether a value is a finite real number; a bool is not (ophyd would move to 1.0 on True)."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
