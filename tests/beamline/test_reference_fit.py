@@ -21,7 +21,7 @@ def edge(ef, height=150.0, resolution=10.0, seed=0):
 
 def test_each_window_has_its_own_edge_and_errors_that_are_right():
     pulls = []
-    for seed in range(15):
+    for seed in range(6):
         fit = fit_edges(ENERGY, np.stack([edge(95.6, seed=seed), edge(95.6005, seed=100 + seed)]), 10.0, RECORD)
         assert fit.problem == ""
         pulls += list((np.array(fit.ef) - [95.6, 95.6005]) / fit.ef_error)
@@ -30,9 +30,9 @@ def test_each_window_has_its_own_edge_and_errors_that_are_right():
         assert abs(fit.resolution - 0.010) < 5 * fit.resolution_error
         # the channels above the edge hold next to no counts, and so next to no deviance
         assert fit.deviance < 1.3 * fit.dof
-    # 30 pulls: their width is known to 0.13
-    assert abs(np.mean(pulls)) < 0.6
-    assert 0.6 < np.std(pulls) < 1.4
+    # 12 pulls: their mean is known to 0.29, their width to 0.2
+    assert abs(np.mean(pulls)) < 1.2
+    assert 0.4 < np.std(pulls) < 1.8
 
 
 def test_a_window_without_an_edge_is_named_and_nothing_raises():
