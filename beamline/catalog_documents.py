@@ -49,7 +49,7 @@ class CatalogDocuments:
                 raise CatalogError(
                     f"array {key!r} in stream {doc['name']!r} declares no dtype_numpy; give one such as '<f8' or '<U12'"
                 )
-        self._keys[doc["uid"]] = doc["data_keys"]
+        self._keys[doc["uid"]] = dict(doc["data_keys"])  # the writer renames a key `time` in its own
         return doc
 
     def _event(self, doc: Document) -> Document:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,20 @@ def time_left(times: list[float], left: int) -> tuple[float, float]:
     return left * float(steps.mean()), left * float(steps.std()) / np.sqrt(steps.size) + float(steps.std()) * np.sqrt(
         left
     )
+
+
+def interrupted(interruptions: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return how often a run was interrupted and for how long altogether; nothing where it was not.
+
+    Examples
+    --------
+    >>> interrupted([{"duration": 40.0}, {"duration": 25.5}])
+    ['2 interruptions, 00:01:06']
+    """
+    if not interruptions:
+        return []
+    number = f"{len(interruptions)} interruption" + ("s" if len(interruptions) > 1 else "")
+    return [f"{number}, {clock(sum(float(one['duration']) for one in interruptions))}"]
 
 
 class Header:
@@ -86,7 +100,8 @@ class Header:
     def html(self, now: float) -> str:
         """Return the whole."""
         done, total = self.feed.n_measured, self.feed.status.size
-        parts = [f"<b>{html.escape(self.state(now))}</b>", f"{done} of {total} pixels"]
+        parts = [f"<b class='state'>{html.escape(self.state(now))}</b>", f"{done} of {total} pixels"]
+        parts += interrupted(self.feed.interruptions)
         if self.feed.stop is None and done < total:
             left, error = time_left(self.feed.history["time"], total - done)
             steps = intervals(self.feed.history["time"])

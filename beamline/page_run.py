@@ -92,6 +92,7 @@ class RunFeed:
         self.changed: list[int] = []
         self.history: dict[str, list[float]] = {name: [] for name in ("time", *HISTORY)}
         self.calibrations: list[Document] = []
+        self._interruptions: dict[int, Document] = {}
         self._events: dict[int, tuple[int, int]] = {}
         self._streams: dict[str, str] = {}
 
@@ -110,6 +111,11 @@ class RunFeed:
     def n_measured(self) -> int:
         """Number of pixels measured."""
         return len(self._events)
+
+    @property
+    def interruptions(self) -> list[Document]:
+        """What interrupted the run, as it ended: ``reason``, ``guard``, ``began`` (s) and ``duration`` (s) of each."""
+        return list(self._interruptions.values())
 
     @property
     def newest(self) -> int | None:
@@ -147,6 +153,8 @@ class RunFeed:
                 self._measured(offset, doc)
             elif stream == "calibration":
                 self.calibrations.append({**doc["data"], "since": doc["time"]})
+            elif stream == "interruptions" and "began" in doc["data"]:  # bluesky's own are words alone
+                self._interruptions[int(doc["seq_num"])] = doc["data"]
         elif name == "stop":
             self.stop = doc
 
