@@ -87,6 +87,8 @@ class Header:
             found.append(f"{int((attempts > 1).sum())} of the last {attempts.size} points were refused and taken again")
         if self.feed.stop is not None and self.feed.stop["exit_status"] != "success":
             found.append(f"the run ended as {self.feed.stop['exit_status']}: {self.feed.stop.get('reason', '')}")
+        if not self.feed.within_reach:
+            found.append(f"the files of the run are away: {self.feed.folder} cannot be read; what was read is shown")
         waiting = int((self.feed.status == WAITING).sum())
         if waiting > 100:
             found.append(f"the fit is {waiting} pixels behind")
@@ -100,7 +102,10 @@ class Header:
     def html(self, now: float) -> str:
         """Return the whole."""
         done, total = self.feed.n_measured, self.feed.status.size
-        parts = [f"<b class='state'>{html.escape(self.state(now))}</b>", f"{done} of {total} pixels"]
+        state = self.state(now)
+        if state.startswith("paused"):
+            state = state.partition(":")[0]  # the alarm says why
+        parts = [f"<b class='state'>{html.escape(state)}</b>", f"{done} of {total} pixels"]
         parts += interrupted(self.feed.interruptions)
         if self.feed.stop is None and done < total:
             left, error = time_left(self.feed.history["time"], total - done)
@@ -153,7 +158,8 @@ def pixel_html(choices: Choices, text: str) -> str:
     following = "newest pixel" if choices.follow else "chosen pixel"
     x, y = (float(choices.feed.planes[f"manipulator_{axis}"].flat[pixel]) for axis in "xy")
     place = f"x, y = {x:.1f}, {y:.1f} \N{MICRO SIGN}m" if np.isfinite(x) else ""
-    return f"<b>{following} {pixel}</b>, {place}: {html.escape(verdict)}<br>{html.escape(text)}"
+    numbers = html.escape(text) if text and text != verdict else "&nbsp;"
+    return f"<b>{following} {pixel}</b>, {place}: {html.escape(verdict)}<br>{numbers}"
 
 
 def findings_html(found: Findings | None, start: Mapping[str, Any]) -> str:

@@ -33,8 +33,8 @@ from microarpes.beamline.raster_view import RasterView
 #: Plane, title, unit; what the gap's is called is for the run to say.
 SHOWN = (
     ("delta", "", "meV"),
-    ("gamma1", "rate \N{GREEK CAPITAL LETTER GAMMA}\N{SUBSCRIPT ONE} (with in-spot gap spread)", "meV"),
-    ("delta_stderr", "error of the gap (one sigma)", "meV"),
+    ("gamma1", "\N{GREEK CAPITAL LETTER GAMMA}\N{SUBSCRIPT ONE}, includes in-spot gap spread", "meV"),
+    ("delta_stderr", "error of the gap (1 \N{GREEK SMALL LETTER SIGMA})", "meV"),
     ("total_counts", "intensity of the frame", "counts"),
 )
 #: What a source of the maps holds, for the picture and for what is told under the pointer.
@@ -43,7 +43,8 @@ PLANES = (
     "manipulator_y",
 )  # fmt: skip
 ERRORS = {"delta": "delta_stderr", "gamma1": "gamma1_stderr"}
-LARGE, SMALL = (600, 540), (290, 200)
+#: Room for the frames at first, px; page.js then makes them as large as the page has room for, in the same shape.
+LARGE, SMALL = (560, 480), (200, 160)
 PALETTES = {"viridis": "Viridis256", "cividis": "Cividis256", "grey": "Greys256"}
 #: Fewer new pixels than this are sent one by one, more with the whole map.
 FEW = 24
@@ -93,10 +94,12 @@ class Maps:
         scale = min(room[0] / (right - left), room[1] / (top - bottom))
         width, height = max(round(scale * (right - left)), 60), max(round(scale * (top - bottom)), 40)
         plot = new_figure(
-            self.style, title, width, height, x_range=self._ranges[0], y_range=self._ranges[1],
-            toolbar_location="right" if name == "delta" else None, name=f"map {name}",
-            min_border_left=64 if name == "delta" else 50,
+            self.style, title, (width, height), x_range=self._ranges[0], y_range=self._ranges[1],
+            toolbar_location="right" if name == "delta" else None, name=f"map {name}", min_border_left=50,
         )  # fmt: skip
+        if name != "delta":
+            plot.xaxis.ticker.desired_num_ticks = plot.yaxis.ticker.desired_num_ticks = 4
+            plot.title.offset, plot.title.text_font_size = -46, "16px"  # from the left of the figure, or it is cut off
         mapper = LinearColorMapper(palette=PALETTES["viridis"], low=0.0, high=1.0, nan_color="rgba(0,0,0,0)")
         self.mappers[name] = mapper
         image = plot.image(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,6 +103,11 @@ class RunFeed:
         return self.folder.name
 
     @property
+    def within_reach(self) -> bool:
+        """Whether the journal of the run is where it was."""
+        return self._raw.path.exists()
+
+    @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns, (ny, nx); (0, 0) before the start document was read."""
         ny, nx = self.status.shape
@@ -197,8 +203,9 @@ class RunFeed:
         found = self._events.get(pixel)  # one look: threads beside the page ask as well
         if found is None:
             return None
-        for _, _, name, doc in read_records(self._raw.path, found[0]):
-            return doc if name == "event" else None
+        with contextlib.suppress(FileNotFoundError):  # the folder is away for a while
+            for _, _, name, doc in read_records(self._raw.path, found[0]):
+                return doc if name == "event" else None
         return None
 
     def frame(self, pixel: int) -> NDArray[np.int32] | None:

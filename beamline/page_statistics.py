@@ -18,6 +18,7 @@ from microarpes.beamline.page_region_sums import RegionSums
 from microarpes.beamline.page_style import PageStyle, new_figure
 
 BINS = 24
+MOMENTS_TITLE = "\N{BROKEN BAR} mean  \N{EM DASH} std  \N{BOX DRAWINGS HEAVY HORIZONTAL} intrinsic std"
 MOMENT: dict[str, list[float]] = {"x0": [], "y0": [], "x1": [], "y1": []}
 #: More points of a scatter than this are not drawn, but every so manieth: a browser would take its time.
 MOST_POINTS = 4000
@@ -28,7 +29,7 @@ class StatisticsPanel:
 
     def __init__(self, choices: Choices, style: PageStyle, sums: RegionSums) -> None:
         self.choices, self.feed, self.sums = choices, choices.feed, sums
-        self.histogram = new_figure(style, "histogram of the gap", 218, 150, name="histogram", min_border_left=64)
+        self.histogram = new_figure(style, MOMENTS_TITLE, name="histogram", min_border_left=64)
         self.histogram.xaxis.axis_label, self.histogram.yaxis.axis_label = "gap (meV)", "pixels"
         self.bars = ColumnDataSource({"left": [], "right": [], "top": []})
         bars = self.histogram.quad(
@@ -46,7 +47,7 @@ class StatisticsPanel:
                 line_width=3, name=f"histogram {name}",
             )  # fmt: skip
         self._draw_moments(style)
-        self.scatter = new_figure(style, "gap against rate", 218, 150, name="scatter", min_border_left=64)
+        self.scatter = new_figure(style, "gap against rate", name="scatter", min_border_left=64)
         self.scatter.xaxis.axis_label = "\N{GREEK CAPITAL LETTER GAMMA}\N{SUBSCRIPT ONE} (meV)"
         self.scatter.yaxis.axis_label = "gap (meV)"
         self.points = {name: ColumnDataSource({"x": [], "y": []}) for name in ("all", "A", "B")}
@@ -61,24 +62,21 @@ class StatisticsPanel:
             points.nonselection_glyph = None
         self.scatter.add_tools(BoxSelectTool(persistent=False))
         self.scatter.on_event(SelectionGeometry, self._selected)
+        for plot in (self.histogram, self.scatter):
+            plot.yaxis.ticker.desired_num_ticks = 4
         self.text = ""
         self._state: tuple[Any, ...] = ()
 
     def _draw_moments(self, style: PageStyle) -> None:
-        """Add mean, spread as it is and spread without the errors above the bars, and say which is which."""
+        """Add mean, spread as it is and spread without the errors above the bars; the title says which is which."""
         self.moments = {name: ColumnDataSource(MOMENT) for name in ("mean", "std", "intrinsic std")}
         for (name, source), (width, dash) in zip(
             self.moments.items(), ((2, "dashed"), (2, "solid"), (6, "solid")), strict=True
         ):
             self.histogram.segment(
                 "x0", "y0", "x1", "y1", source=source, line_color=style.ink, line_width=width, line_dash=dash,
-                legend_label=name, name=f"histogram {name}",
+                name=f"histogram {name}",
             )  # fmt: skip
-        legend = self.histogram.legend[0]
-        legend.location, legend.background_fill_alpha, legend.border_line_color = "top_left", 0.0, None
-        legend.label_text_color, legend.label_text_font_size = style.ink, "14px"
-        legend.padding, legend.spacing, legend.margin, legend.glyph_width, legend.glyph_height = 0, 0, 2, 18, 16
-        legend.label_standoff = 3
 
     def _selected(self, event: Any) -> None:
         """Make a region of interest of the pixels within a box drawn on the scatter."""
@@ -174,7 +172,7 @@ def statistics_text(
 
     Of the gap in the map and in the regions; the spread without the errors is that of `intrinsic_spread`.
     """
-    rows: list[tuple[str, ...]] = [("pixels of", "N", "mean", "std", "intrinsic std", "error")]
+    rows: list[tuple[str, ...]] = [("gap (meV) of", "N", "mean", "std", "intrinsic std", "error")]
     with_sums = len(masks) > 1
     if with_sums:
         rows[0] += ("of the summed EDC",)
@@ -187,7 +185,7 @@ def statistics_text(
         rows.append((name, str(values.size), mean, spread, intrinsic, median))
         if with_sums:
             rows[-1] += (sums.get(name, ""),)
-    return html_table("gap, meV", rows)
+    return html_table("gap of map and regions", rows)
 
 
 def comparison_line(
@@ -217,14 +215,15 @@ def comparison_line(
 
 
 def mask_line(choices: Choices) -> str:
-    """Return how many pixels the thresholds hide, and who kept them with the run; empty where none is set."""
-    limits = limits_text(choices.max_error, choices.max_goodness)
-    if not limits:
-        return ""
-    kept = choices.kept
+    """Return how many pixels the thresholds hide, and what was kept with the run, here or on another page."""
+    limits, kept = limits_text(choices.max_error, choices.max_goodness), choices.kept
     same = kept is not None and (kept.max_error, kept.max_goodness) == (choices.max_error, choices.max_goodness)
-    by = f"; kept with the run by {kept.kept_by}, {kept.kept_on}" if kept is not None and same else ""
-    return f"masked: {int(choices.masked().sum())} pixels with a gap, {limits}{by}"
+    told = [f"masked: {int(choices.masked().sum())} pixels with a gap, {limits}"] if limits else []
+    if kept is not None and same and limits:
+        told.append(f"kept with the run by {kept.kept_by}, {kept.kept_on}")
+    elif kept is not None and not same:
+        told.append(f"another mask is kept with the run: {kept.limits}, by {kept.kept_by}, {kept.kept_on}")
+    return "; ".join(told)
 
 
 def html_table(caption: str, rows: Sequence[Sequence[str]]) -> str:

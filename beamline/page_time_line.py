@@ -54,9 +54,7 @@ class TimeLinePanel:
         self._drawn: tuple[int, ...] = ()
 
     def _figure(self, name: str, label: str, shared: DataRange1d, style: PageStyle) -> Any:
-        plot = new_figure(
-            style, "", 590, 44, min_border_left=190, x_range=shared, x_axis_type="datetime", name=f"time {name}"
-        )
+        plot = new_figure(style, "", min_border_left=220, x_range=shared, x_axis_type="datetime", name=f"time {name}")
         spans = plot.vstrip(
             "began", "ended", source=self.interruptions, fill_color=style.alarm, fill_alpha=0.12,
             line_color=style.alarm, hatch_pattern="right_diagonal_line", hatch_color=style.alarm, hatch_scale=7,
@@ -64,9 +62,10 @@ class TimeLinePanel:
         )  # fmt: skip
         plot.add_tools(HoverTool(renderers=[spans], tooltips=list(TOLD)))
         plot.step("time", "value", source=self.sources[name], line_color=style.accent, line_width=2, mode="after")
-        plot.yaxis.axis_label, plot.yaxis.ticker.desired_num_ticks = label, 3
+        plot.yaxis.axis_label, plot.yaxis.ticker.desired_num_ticks = label, 2
         plot.yaxis.axis_label_orientation = "horizontal"
         plot.yaxis.formatter = BasicTickFormatter(precision=1 if name == "pressure" else 3)
+        plot.xaxis.formatter.context = None  # the day is in the title of the page
         plot.xaxis.visible = name == LINES[-1][0]
         return plot
 
