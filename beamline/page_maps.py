@@ -98,7 +98,7 @@ class Maps:
             toolbar_location="right" if name == "delta" else None, name=f"map {name}", min_border_left=50,
         )  # fmt: skip
         if name != "delta":
-            plot.xaxis.ticker.desired_num_ticks = plot.yaxis.ticker.desired_num_ticks = 4
+            plot.xaxis.ticker.desired_num_ticks, plot.yaxis.ticker.desired_num_ticks = 3, 4
             plot.title.offset, plot.title.text_font_size = -46, "16px"  # from the left of the figure, or it is cut off
         mapper = LinearColorMapper(palette=PALETTES["viridis"], low=0.0, high=1.0, nan_color="rgba(0,0,0,0)")
         self.mappers[name] = mapper

@@ -62,7 +62,7 @@ class TimeLinePanel:
         )  # fmt: skip
         plot.add_tools(HoverTool(renderers=[spans], tooltips=list(TOLD)))
         plot.step("time", "value", source=self.sources[name], line_color=style.accent, line_width=2, mode="after")
-        plot.yaxis.axis_label, plot.yaxis.ticker.desired_num_ticks = label, 2
+        plot.yaxis.axis_label, plot.yaxis.ticker.desired_num_ticks = label, 1
         plot.yaxis.axis_label_orientation = "horizontal"
         plot.yaxis.formatter = BasicTickFormatter(precision=1 if name == "pressure" else 3)
         plot.xaxis.formatter.context = None  # the day is in the title of the page

@@ -92,11 +92,28 @@ def test_a_page_without_an_operator_offers_no_keeping(stored, view):
     assert viewer.page.get_by_text("keep this mask with the run").count() == 0
 
 
+#: Size of the letters on each axis, px.
+LETTERS = """() => Bokeh.documents[0].roots().flatMap((m) => [...(m.below ?? []), ...(m.left ?? [])])
+  .filter((axis) => axis.major_label_text_font_size !== undefined)
+  .flatMap((axis) => [axis.major_label_text_font_size, axis.axis_label_text_font_size]).map(parseFloat)"""
+#: How far the cells of the large map are from square, and the bottom of what the control room looks at.
+SQUARE = """() => {const m = model('map_delta'), f = Bokeh.index.find_one(m).frame.bbox;
+  return Math.abs(f.width / (m.x_range.end - m.x_range.start) / (f.height / (m.y_range.end - m.y_range.start)) - 1)}"""
+BOTTOM = "() => document.querySelector('.screen').getBoundingClientRect().bottom"
+
+
 def test_the_page_fits_a_screen_of_1920_in_three_columns(stored, view):
     raster, server = stored
     viewer = view(server.address)
     viewer.page.set_viewport_size({"width": 1920, "height": 1080})
     viewer.shown(int(np.isfinite(measured(raster)).sum()))
+    # All that the control room looks at is on the screen, to be read from three metres, and a cell is as wide as high.
+    wait(lambda: viewer.page.evaluate(BOTTOM) <= 1080, "nothing has to be scrolled for")
+    wait(lambda: viewer.page.evaluate(SQUARE) < 0.01, "the cells are square")
+    letters = viewer.page.evaluate(LETTERS)
+    assert len(letters) > 20
+    assert min(letters) >= 16
+    assert viewer.page.locator(".facts").evaluate("(facts) => parseFloat(getComputedStyle(facts).fontSize)") >= 22
     viewer.box("map_delta", (-4.0, -4.0), (14.0, 14.0))
     wait(lambda: "A: 4 EDCs summed, gap" in text_of(viewer, ".regions p"), "the sum of A is fitted")
     wait(lambda: "r =" in text_of(viewer, ".numbers p"), "the findings")
