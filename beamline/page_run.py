@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,6 +93,7 @@ class RunFeed:
         self.changed: list[int] = []
         self.history: dict[str, list[float]] = {name: [] for name in ("time", *HISTORY)}
         self.calibrations: list[Document] = []
+        self._interruptions: dict[int, Document] = {}
         self._events: dict[int, tuple[int, int]] = {}
         self._streams: dict[str, str] = {}
 
@@ -99,6 +101,11 @@ class RunFeed:
     def uid(self) -> str:
         """Uid of the raw run, which is the name of its folder."""
         return self.folder.name
+
+    @property
+    def within_reach(self) -> bool:
+        """Whether the journal of the run is where it was."""
+        return self._raw.path.exists()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -110,6 +117,11 @@ class RunFeed:
     def n_measured(self) -> int:
         """Number of pixels measured."""
         return len(self._events)
+
+    @property
+    def interruptions(self) -> list[Document]:
+        """What interrupted the run, as it ended: ``reason``, ``guard``, ``began`` (s) and ``duration`` (s) of each."""
+        return list(self._interruptions.values())
 
     @property
     def newest(self) -> int | None:
@@ -147,6 +159,8 @@ class RunFeed:
                 self._measured(offset, doc)
             elif stream == "calibration":
                 self.calibrations.append({**doc["data"], "since": doc["time"]})
+            elif stream == "interruptions" and "began" in doc["data"]:  # bluesky's own are words alone
+                self._interruptions[int(doc["seq_num"])] = doc["data"]
         elif name == "stop":
             self.stop = doc
 
@@ -189,8 +203,9 @@ class RunFeed:
         found = self._events.get(pixel)  # one look: threads beside the page ask as well
         if found is None:
             return None
-        for _, _, name, doc in read_records(self._raw.path, found[0]):
-            return doc if name == "event" else None
+        with contextlib.suppress(FileNotFoundError):  # the folder is away for a while
+            for _, _, name, doc in read_records(self._raw.path, found[0]):
+                return doc if name == "event" else None
         return None
 
     def frame(self, pixel: int) -> NDArray[np.int32] | None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from microarpes.beamline.page_header import Header
-from microarpes.beamline.page_raster import RasterView
+from microarpes.beamline.raster_view import RasterView
 from microarpes.beamline.planned import planned_mask, visit_of
 from microarpes.beamline.stored_figures import gap_figures, map_picture, stopped_by_operator
 from microarpes.beamline.stored_run import StoredRun

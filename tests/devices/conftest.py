@@ -20,6 +20,7 @@ FIELDS = {
     ".BDST": 0.0,
     ".BVEL": 2000.0,
     ".BACC": 0.01,
+    ".OFF": 0.0,
     ".DIR": 0,
     ".SPMG": 3,
     ".EGU": "um",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from microarpes.beamline.page_raster import RasterView
+from microarpes.beamline.raster_view import RasterView
 
 DIRECTIONS = [(1, 1), (-1, 1), (1, -1), (-1, -1)]
 
