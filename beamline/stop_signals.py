@@ -117,7 +117,7 @@ class StopSignals:
             time.sleep(0.1)
 
     def _end_run(self, reason: str) -> None:
-        from microarpes.beamline.engine_control import Refusal
+        from microarpes.beamline.operator_hold import Refusal
 
         with contextlib.suppress(Refusal):  # it has ended meanwhile
             self._control.abort(reason)

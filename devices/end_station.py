@@ -12,20 +12,20 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from ophyd import Device
 from ophyd.status import Status
 
 from microarpes.devices.analyser import Analyser
 from microarpes.devices.approach import Approach, set_out
 from microarpes.devices.beam import Beam, TopUp
-from microarpes.devices.channel_access import Reading, connect, read_fresh
+from microarpes.devices.channel_access import Reading, read_fresh
 from microarpes.devices.environment import Cryostat, Heartbeat, Shutter, Source, VacuumGauge
 from microarpes.devices.evidence import Evidence
 from microarpes.devices.joint_status import all_done, followed_by
 from microarpes.devices.kept_shutter import KeptShutter
 from microarpes.devices.manipulator import AXES, Manipulator
 from microarpes.devices.over_count_guard import OverCountGuard
+from microarpes.devices.restoration import Restoration
 
 logger = logging.getLogger(__name__)
 
@@ -87,9 +87,7 @@ class EndStation:
         self._approach: Approach | None = None
         #: Axes that had set out ahead of an attempt were told to stop, and may not have come to rest.
         self.approach_stopped = False
-        #: Axes that a lost beamline must have again, and those that the last attempt to restore it left.
-        self._axes_before: Any = None
-        self._axes_left: Any = None
+        self._restoration = Restoration(self)
         #: True once a connection was lost: an IOC that comes back may have forgotten region, shutter and velocities.
         self.lost = False
         for signal in (analyser.state.acquire, shutter.open_command, heartbeat.beat, manipulator.x.setpoint):
@@ -111,30 +109,12 @@ class EndStation:
 
     def _restore(self, timeout: float, status: Status) -> None:
         try:
-            connect(self.devices, timeout)
-            self.forget_arrivals()
-            self._set_region_again(timeout)
-            for axis in self.manipulator.axes.values():
-                axis.check_units()
-            self.shutter.set("open").wait(timeout)
+            self._restoration.restore(timeout)
             self.lost = False
         except Exception as error:  # noqa: BLE001 - the next attempt is refused and says why
             logger.error("the beamline could not be restored: %s", error)
         finally:
             status.set_finished()
-
-    def _set_region_again(self, timeout: float) -> None:
-        """Set the region again and refuse other axes; what a refused attempt before left is nothing to compare with."""
-        region, axes = self.analyser.region, self.analyser.axes
-        if axes is not self._axes_left:
-            self._axes_before = axes
-        try:
-            if region is not None:
-                self.analyser.set(region).wait(timeout)
-        finally:
-            self._axes_left = self.analyser.axes
-        if not all(np.array_equal(*pair) for pair in zip(self._axes_before, self._axes_left, strict=True)):
-            raise ValueError("the analyser's axes are not those the run began with")
 
     @property
     def devices(self) -> tuple[Any, ...]:
