@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microarpes.beamline.engine import FRAME_FILE, GAP_JOURNAL, RAW_JOURNAL
-from microarpes.beamline.journal import MAGIC, read_records
+from microarpes.beamline.journal import MAGIC, JournalError, read_records
 
 Document = dict[str, Any]
 Floats = NDArray[np.float64]
@@ -77,6 +77,8 @@ class RunFeed:
         Calibration records in the order in which they came, each with the ``since`` (s) from which it holds.
     resets : int
         How often the planes were begun anew because a journal was replaced.
+    before : RunFeed or None
+        The run that this one resumes: its pixels are shown until they are measured again.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -96,6 +98,7 @@ class RunFeed:
         self._interruptions: dict[int, Document] = {}
         self._events: dict[int, tuple[int, int]] = {}
         self._streams: dict[str, str] = {}
+        self.before: RunFeed | None = None
 
     @property
     def uid(self) -> str:
@@ -170,6 +173,21 @@ class RunFeed:
         self.planes = {name: np.full((ny, nx), np.nan) for name in (*FITTED, *MEASURED)}
         self.status = np.full((ny, nx), "", dtype="<U10")
         self.calibrations = [{**doc["calibration"], "since": doc["time"]}]
+        if resumed := doc.get("resumes"):
+            self._take_over(self.folder.parent / Path(str(resumed)).name)
+
+    def _take_over(self, folder: Path) -> None:
+        """Show what the run of before has; one that is not there, or is of another raster, shows nothing."""
+        before = RunFeed(folder)
+        try:
+            while folder != self.folder and before.advance(budget=1.0):
+                pass
+        except JournalError:
+            return
+        if before.shape != self.shape:
+            return
+        self.before, self.planes, self.status = before, before.planes, before.status
+        self.changed.extend(np.flatnonzero(self.status.ravel() != "").tolist())
 
     def _measured(self, offset: int, doc: Document) -> None:
         data, pixel = doc["data"], int(doc["data"]["pixel"])
@@ -202,7 +220,7 @@ class RunFeed:
         """Return the raw event that counts for a pixel, read again from the journal; None where there is none."""
         found = self._events.get(pixel)  # one look: threads beside the page ask as well
         if found is None:
-            return None
+            return self.before.event(pixel) if self.before is not None else None
         with contextlib.suppress(FileNotFoundError):  # the folder is away for a while
             for _, _, name, doc in read_records(self._raw.path, found[0]):
                 return doc if name == "event" else None
@@ -210,6 +228,8 @@ class RunFeed:
 
     def frame(self, pixel: int) -> NDArray[np.int32] | None:
         """Return the frame of a pixel, shape (n_angle, n_energy), if the file has it under the event's frame_id."""
+        if pixel not in self._events and self.before is not None:
+            return self.before.frame(pixel)
         event = self.event(pixel)
         path = self.folder / FRAME_FILE
         if event is None or not path.exists():
