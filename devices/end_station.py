@@ -12,20 +12,21 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from ophyd import Device
 from ophyd.status import Status
 
 from microarpes.devices.analyser import Analyser
 from microarpes.devices.approach import Approach, set_out
 from microarpes.devices.beam import Beam, TopUp
-from microarpes.devices.channel_access import Reading, read_fresh
+from microarpes.devices.channel_access import Reading, connect, read_fresh
 from microarpes.devices.environment import Cryostat, Heartbeat, Shutter, Source, VacuumGauge
 from microarpes.devices.evidence import Evidence
 from microarpes.devices.joint_status import all_done, followed_by
 from microarpes.devices.kept_shutter import KeptShutter
 from microarpes.devices.manipulator import AXES, Manipulator
 from microarpes.devices.over_count_guard import OverCountGuard
-from microarpes.devices.restoration import Restoration
+from microarpes.devices.stopping import try_to_stop
 
 logger = logging.getLogger(__name__)
 
@@ -40,12 +41,9 @@ class EndStation:
 
     Parameters
     ----------
-    manipulator, analyser, beam, shutter, cryostat, gauge, source, heartbeat
-        The connected devices.
-    watched : ophyd.Device, optional
-        What the guards of a run watch.
+    manipulator, analyser, beam, shutter, cryostat, gauge, source, heartbeat, guard, top_up, watched
+        The connected devices; `watched` is what the guards of a run look at.
     close_when_paused : bool
-        The shutter is closed while the run is paused.
     """
 
     parent = None
@@ -78,8 +76,7 @@ class EndStation:
         self.heartbeat = heartbeat
         self.guard = guard
         self.top_up = top_up
-        self.watched = watched
-        self.close_when_paused = close_when_paused
+        self.watched, self.close_when_paused = watched, close_when_paused
         self.kept_shutter = KeptShutter(shutter)
         self._attempt = Evidence()
         self._arrived: dict[str, float] = {}
@@ -87,7 +84,9 @@ class EndStation:
         self._approach: Approach | None = None
         #: Axes that had set out ahead of an attempt were told to stop, and may not have come to rest.
         self.approach_stopped = False
-        self._restoration = Restoration(self)
+        #: Axes that a lost beamline must have again, and those that the last attempt to restore it left.
+        self._axes_before: Any = None
+        self._axes_left: Any = None
         #: True once a connection was lost: an IOC that comes back may have forgotten region, shutter and velocities.
         self.lost = False
         for signal in (analyser.state.acquire, shutter.open_command, heartbeat.beat, manipulator.x.setpoint):
@@ -109,12 +108,30 @@ class EndStation:
 
     def _restore(self, timeout: float, status: Status) -> None:
         try:
-            self._restoration.restore(timeout)
+            connect(self.devices, timeout)
+            self.forget_arrivals()
+            self._set_region_again(timeout)
+            for axis in self.manipulator.axes.values():
+                axis.check_units()
+            self.shutter.set("open").wait(timeout)
             self.lost = False
         except Exception as error:  # noqa: BLE001 - the next attempt is refused and says why
             logger.error("the beamline could not be restored: %s", error)
         finally:
             status.set_finished()
+
+    def _set_region_again(self, timeout: float) -> None:
+        """Set the region again and refuse other axes; what a refused attempt before left is nothing to compare with."""
+        region, axes = self.analyser.region, self.analyser.axes
+        if axes is not self._axes_left:
+            self._axes_before = axes
+        try:
+            if region is not None:
+                self.analyser.set(region).wait(timeout)
+        finally:
+            self._axes_left = self.analyser.axes
+        if not all(np.array_equal(*pair) for pair in zip(self._axes_before, self._axes_left, strict=True)):
+            raise ValueError("the analyser's axes are not those the run began with")
 
     @property
     def devices(self) -> tuple[Any, ...]:
@@ -171,8 +188,7 @@ class EndStation:
 
     def trigger(self) -> Status:
         """Expose once; the status never fails."""
-        attempt = self._attempt
-        started = time.perf_counter()
+        attempt, started = self._attempt, time.perf_counter()
         if self.guard is not None:
             self.guard.reset(self._spare_detector)
         try:
@@ -192,7 +208,7 @@ class EndStation:
             for status in exposure:
                 if not status.success:
                     attempt.errors.append(f"exposure of {attempt.acquire_time:g} s: {status.exception()}")
-                    _try_to_stop(self.analyser)
+                    try_to_stop(self.analyser)
 
         self._outstanding = exposure
         exposed = all_done(exposure, finished)
@@ -217,7 +233,7 @@ class EndStation:
         try:
             self.shutter.close_command.put(1, wait=False)
         finally:
-            _try_to_stop(self.analyser)
+            try_to_stop(self.analyser)
         logger.error("the detector counted %.3g counts/s: exposure stopped, shutter closed", rate)
 
     @property
@@ -229,8 +245,7 @@ class EndStation:
 
     def read(self) -> dict[str, Reading]:
         """Return the `Evidence` of the attempt under the key ``evidence``; never raises."""
-        attempt = self._attempt
-        started = time.perf_counter()
+        attempt, started = self._attempt, time.perf_counter()
         try:
             attempt.edge_time = self.analyser.acquire_edge_time()
             attempt.readings, attempt.frame = self.analyser.read_frame(self._signals())
@@ -287,7 +302,7 @@ class EndStation:
 
     def stop_exposure(self) -> None:
         """Stop an exposure that is void; what was under way ends as evidence."""
-        _try_to_stop(self.analyser)
+        try_to_stop(self.analyser)
 
     def pause(self) -> None:
         """Close the shutter where it is to be closed in a pause; the plan opens it before the next exposure."""
@@ -302,12 +317,4 @@ class EndStation:
         self.approach_stopped = self._approach is not None
         self.forget_arrivals()
         for device in (*self.manipulator.axes.values(), self.analyser):
-            _try_to_stop(device, success=success)
-
-
-def _try_to_stop(device: Any, *, success: bool = False) -> None:
-    """Stop a device; one that is away keeps neither the others from being stopped nor an attempt from ending."""
-    try:
-        device.stop(success=success)
-    except Exception as error:  # noqa: BLE001 - it is away, or slow: the next attempt finds out
-        logger.error("%s could not be stopped: %s", device.name, error)
+            try_to_stop(device, success=success)

@@ -59,10 +59,8 @@ def declared(raster, keys):
 
 @pytest.mark.parametrize("pixel", PIXELS)
 @pytest.mark.parametrize("lines", [stored_lines, tiled_lines])
-def test_the_copied_lines_give_the_edc_bit_for_bit_with_names_units_and_axes(feed, lines, pixel):
-    made = {}
-    exec(lines(feed, pixel), made)
-    edc, frame, event = made["edc"], made["frame"], feed.event(pixel)
+def test_the_copied_lines_give_the_edc_bit_for_bit_with_names_units_and_axes(feed, pasted, lines, pixel):
+    (edc, frame), event = pasted(lines(feed, pixel)), feed.event(pixel)
     assert edc.values.tobytes() == np.asarray(event["data"]["edc"], dtype=np.float64).tobytes()
     assert edc.dims == ("window", "energy")
     assert list(edc["window"].values) == ["-k_F", "+k_F"]

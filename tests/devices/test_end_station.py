@@ -546,6 +546,19 @@ def test_a_stop_ends_moves_and_exposure_and_trusts_no_position_afterwards(statio
     assert station.manipulator.x.moves == [1.0, 1.0]
 
 
+def test_an_exposure_that_is_void_is_stopped_though_the_analyser_may_be_away(station):
+    station.stop_exposure()
+    assert station.analyser.aborted == 1
+
+
+def test_a_pause_closes_the_shutter_only_where_it_is_to():
+    for close in (True, False):
+        paused = make_station(close_when_paused=close)
+        paused.pause()
+        assert paused.shutter.close_command.puts == ([1] if close else [])
+        assert paused.kept_shutter.closed is close
+
+
 def test_the_shutter_is_only_read_where_beam_was_missing(station):
     assert "shutter" not in attempt(station).readings
     station.beam.open_fraction.value = 0.97

@@ -8,7 +8,7 @@ from microarpes.beamline.page_python import stored_lines, tiled_lines
 from microarpes.beamline.page_run import RunFeed
 
 
-def test_the_lines_copied_from_the_page_open_a_pixel_of_the_demo_bit_for_bit(demo_run):
+def test_the_lines_copied_from_the_page_open_a_pixel_of_the_demo_bit_for_bit(demo_run, pasted):
     directory, summary, _ = demo_run
     feed = RunFeed(directory.resolve() / summary["run_uid"])
     while feed.advance():
@@ -16,9 +16,8 @@ def test_the_lines_copied_from_the_page_open_a_pixel_of_the_demo_bit_for_bit(dem
     for pixel in (0, 77):
         event = feed.event(pixel)
         for lines in (stored_lines, tiled_lines):
-            made = {}
-            exec(lines(feed, pixel), made)
-            assert made["edc"].dims == ("window", "energy")
-            assert made["edc"].values.tobytes() == np.asarray(event["data"]["edc"]).tobytes()
-            assert made["frame"].dims == ("angle", "energy")
-            assert made["frame"].values.sum() == event["data"]["total_counts"]
+            edc, frame = pasted(lines(feed, pixel))
+            assert edc.dims == ("window", "energy")
+            assert edc.values.tobytes() == np.asarray(event["data"]["edc"]).tobytes()
+            assert frame.dims == ("angle", "energy")
+            assert frame.values.sum() == event["data"]["total_counts"]
