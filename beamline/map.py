@@ -74,7 +74,7 @@ def resume_map(
     from microarpes.beamline.finish import finish_run
     from microarpes.beamline.raster_run import run_raster
 
-    close_orphan(folder, "interrupted: what took it was gone")
+    close_orphan(folder)
     sys.stdout.write(f"resuming run {unfinished.uid[:8]}: {len(unfinished.done)} pixels are there\n")
     with shown_page(folder.parent, page, control=control):
         outcome = run_raster(

@@ -152,7 +152,7 @@ def _last_calibration(folder: Path, start: Document) -> Document:
     return {key: value for key, value in record.items() if key != "flat_field"}
 
 
-def close_orphan(folder: Path, reason: str) -> None:
+def close_orphan(folder: Path, reason: str = "interrupted: what took it was gone") -> None:
     """Write the stop document of a run that was cut off; a run that has one is left as it is.
 
     Raises

@@ -71,7 +71,7 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
         """Measure what is left of a raster: uid of its run, the beginning of one, or "-1" for the newest."""
         folder = run_folder(directory, run)
         unfinished = find_unfinished(folder)
-        close_orphan(folder, "interrupted: what took it was gone")
+        close_orphan(folder)
         followers.catch_up(unfinished.uid)
         return resumed_raster(
             config, station, unfinished, journals, None, server, accept_differences=accept_differences

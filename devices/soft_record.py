@@ -20,14 +20,18 @@ class SoftRecord:
         A record with the keys, types and shapes that all will have.
     units : mapping
         Key to unit; what is not in it has none.
+    source : str, optional
+        Where the descriptor says that they come from; by default the name.
     """
 
     parent = None
 
-    def __init__(self, name: str, example: Mapping[str, Any], units: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, example: Mapping[str, Any], units: Mapping[str, str], source: str | None = None
+    ) -> None:
         self.name = name
-        self._keys = {key: {**_described(value), "source": name, "units": units.get(key, "")} for key, value in
-                      example.items()}  # fmt: skip
+        told = {"source": source or name}
+        self._keys = {key: {**_described(value), **told, "units": units.get(key, "")} for key, value in example.items()}
         self._readings: dict[str, dict[str, Any]] = {}
 
     def set(self, values: Mapping[str, Any]) -> Status:
@@ -38,13 +42,15 @@ class SoftRecord:
         KeyError
             The values are not exactly the data keys; the message names the difference.
         """
-        if difference := set(values) ^ set(self._keys):
-            raise KeyError(f"{self.name}: values and data keys differ in {', '.join(sorted(difference))}")
+        self.check(values)
         now = time.time()
         self._readings = {key: {"value": value, "timestamp": now} for key, value in values.items()}
-        status = Status()
-        status.set_finished()
-        return status
+        return done()
+
+    def check(self, values: Mapping[str, Any]) -> None:
+        """Raise KeyError unless the values are exactly the data keys; the message names the difference."""
+        if difference := set(values) ^ set(self._keys):
+            raise KeyError(f"{self.name}: values and data keys differ in {', '.join(sorted(difference))}")
 
     def read(self) -> dict[str, dict[str, Any]]:
         """Return the last record."""
@@ -61,6 +67,13 @@ class SoftRecord:
     def read_configuration(self) -> dict[str, Any]:
         """Return nothing: the settings are in the start document."""
         return {}
+
+
+def done() -> Status:
+    """Return the status of what is done already."""
+    status = Status()
+    status.set_finished()
+    return status
 
 
 def _described(value: Any) -> dict[str, Any]:

@@ -21,15 +21,13 @@ from microarpes.devices.evidence import Evidence
 from microarpes.devices.soft_record import SoftRecord
 from microarpes.plans.grid import RasterPoint
 from microarpes.plans.landmark import Landmark
-from microarpes.plans.take_point import MsgGenerator, PointTaker, pause_with_reason, take_exposures
+from microarpes.plans.take_point import NO_PIXEL, MsgGenerator, PointTaker, pause_with_reason, take_exposures
 from microarpes.plans.targets import Target
 
 logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
-#: Under which number refused frames of what is no pixel are filed.
-NO_PIXEL = -1
 #: Looks through which the line is laid.
 LOOKS = 4
 UNITS = {"time": "s", "shift_x": "um", "shift_y": "um", "shift_x_error": "um", "shift_y_error": "um", "step": "um",

@@ -24,13 +24,18 @@ from microarpes.devices.region import AngleWindow
 from microarpes.devices.spectra import angular_contrast, sum_windows
 from microarpes.plans.reference import Reference
 from microarpes.plans.reference_sum import ReferenceSum
-from microarpes.plans.take_point import MsgGenerator, PointTaker, come_to_rest, pause_with_reason, take_exposures
+from microarpes.plans.take_point import (
+    NO_PIXEL,
+    MsgGenerator,
+    PointTaker,
+    come_to_rest,
+    pause_with_reason,
+    take_exposures,
+)
 from microarpes.plans.targets import Target
 
 logger = logging.getLogger(__name__)
 
-#: Under which number refused frames of what is no pixel are filed.
-NO_PIXEL = -1
 #: Spare exposures, as a part, beyond those that counting statistics ask for.
 SPARE = 0.05
 OK, IMPRECISE = "ok", "imprecise"

@@ -146,6 +146,8 @@ def take_exposures(
     return total(good), refusals.attempt
 
 
+#: Under which number refused frames of what is no pixel are filed.
+NO_PIXEL = -1
 #: Seconds before the retake after the first, second, ... failure: most faults of a beamline pass by themselves.
 RETAKE_DELAYS = (0.0, 0.2, 1.0, 3.0)
 #: Reason of an attempt in which the RunEngine paused or a guard tripped: retaken, not counted as a failure.
