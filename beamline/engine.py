@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import queue
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bluesky import RunEngine
-from bluesky.preprocessors import SupplementalData
+from bluesky.preprocessors import baseline_wrapper
 from bluesky.utils import DefaultDuringTask
 
 from microarpes.beamline.journal import JournalError, JournalWriter
@@ -148,7 +149,8 @@ def make_engine(directory: Path, station: EndStation | None = None) -> tuple[Run
     engine.subscribe(journals)
     if station is not None:
         baseline = [station.manipulator, station.beam, station.cryostat, station.gauge, station.source]
-        engine.preprocessors.append(SupplementalData(baseline=baseline))
+        # Not SupplementalData: each of its wrappers costs every message of every point, also with nothing to monitor.
+        engine.preprocessors.append(functools.partial(baseline_wrapper, devices=baseline))
     return engine, journals
 
 

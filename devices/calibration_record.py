@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
-from ophyd.status import Status
 
 from microarpes.devices.frame_file import FrameFile
-from microarpes.devices.soft_record import SoftRecord, done
+from microarpes.devices.outcome import Outcome
+from microarpes.devices.soft_record import SoftRecord
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class CalibrationRecord(SoftRecord):
         super().__init__(name, example, _UNITS, source="reference")
         self.frames = frames
 
-    def set(self, measured: MeasuredReference) -> Status:  # type: ignore[override]
+    def set(self, measured: MeasuredReference) -> Outcome:  # type: ignore[override]
         """Keep a reference; the status never fails: a full disk must not cost the record, which is in the event.
 
         Raises
@@ -86,4 +86,4 @@ class CalibrationRecord(SoftRecord):
             )
         except OSError as error:
             logger.error("the frame of reference %s could not be kept: %s", measured.name, error)
-        return done() if measured.values is None else super().set(measured.values)
+        return Outcome.reached() if measured.values is None else super().set(measured.values)

@@ -9,12 +9,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from ophyd import Device
-from ophyd.status import Status
 
 from microarpes.devices.analyser import Analyser
 from microarpes.devices.approach import Approach, set_out
@@ -25,6 +24,7 @@ from microarpes.devices.evidence import Evidence
 from microarpes.devices.joint_status import all_done, followed_by
 from microarpes.devices.kept_shutter import KeptShutter
 from microarpes.devices.manipulator import AXES, Manipulator
+from microarpes.devices.outcome import Outcome
 from microarpes.devices.over_count_guard import OverCountGuard
 from microarpes.devices.stopping import try_to_stop
 
@@ -80,7 +80,9 @@ class EndStation:
         self.kept_shutter = KeptShutter(shutter)
         self._attempt = Evidence()
         self._arrived: dict[str, float] = {}
-        self._outstanding: list[Status] = []
+        self._outstanding: list[Outcome] = []
+        #: Waits for the analyser's counters as they were before the exposure; None if they could not be asked for.
+        self._counters_before: Callable[[], Mapping[str, Any]] | None = None
         self._approach: Approach | None = None
         #: Axes that had set out ahead of an attempt were told to stop, and may not have come to rest.
         self.approach_stopped = False
@@ -96,17 +98,17 @@ class EndStation:
         if not connected:
             self.lost = True
 
-    def prepare(self, value: float = RESTORE_TIMEOUT) -> Status:
+    def prepare(self, value: float = RESTORE_TIMEOUT) -> Outcome:
         """Bring the beamline back after a lost connection; the status never fails, `lost` stays True if it did.
 
         Waits up to `value` seconds for every process variable, sets the region again, checks that it gives the same
         axes, and opens the shutter.
         """
-        status = Status(timeout=None)
+        status = Outcome()
         threading.Thread(target=self._restore, args=(value, status), daemon=True).start()
         return status
 
-    def _restore(self, timeout: float, status: Status) -> None:
+    def _restore(self, timeout: float, status: Outcome) -> None:
         try:
             connect(self.devices, timeout)
             self.forget_arrivals()
@@ -148,7 +150,7 @@ class EndStation:
             *(device for device in (self.guard, self.top_up, self.watched) if device is not None),
         )
 
-    def set(self, request: Mapping[str, float], *, ahead: bool = False) -> Status:
+    def set(self, request: Mapping[str, float], *, ahead: bool = False) -> Outcome:
         """Begin an attempt: move the axes that are not known to be at the request; the status never fails.
 
         With `ahead` the axes set out for an attempt that will begin later, by the same request: it takes these moves
@@ -186,13 +188,15 @@ class EndStation:
         self._outstanding = approach.statuses
         return approach
 
-    def trigger(self) -> Status:
+    def trigger(self) -> Outcome:
         """Expose once; the status never fails."""
         attempt, started = self._attempt, time.perf_counter()
+        self._counters_before = None
         if self.guard is not None:
             self.guard.reset(self._spare_detector)
         try:
-            attempt.frame_id_before = int(self.analyser.counters()["frame_id"]["value"])
+            # Not waited for: answered before the exposure begins, or later, and then the gate finds no new frame.
+            self._counters_before = self.analyser.ask_counters()
             if self.top_up is not None:
                 attempt.countdown_before = self.top_up.reading()
             exposure = [self.analyser.trigger()]
@@ -247,6 +251,8 @@ class EndStation:
         """Return the `Evidence` of the attempt under the key ``evidence``; never raises."""
         attempt, started = self._attempt, time.perf_counter()
         try:
+            if self._counters_before is not None:
+                attempt.frame_id_before = int(self._counters_before()["frame_id"]["value"])
             attempt.edge_time = self.analyser.acquire_edge_time()
             attempt.readings, attempt.frame = self.analyser.read_frame(self._signals())
             self._look_at_the_shutter(attempt)

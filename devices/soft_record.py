@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from ophyd.status import Status
+
+from microarpes.devices.outcome import Outcome
 
 
 class SoftRecord:
@@ -34,7 +35,7 @@ class SoftRecord:
         self._keys = {key: {**_described(value), **told, "units": units.get(key, "")} for key, value in example.items()}
         self._readings: dict[str, dict[str, Any]] = {}
 
-    def set(self, values: Mapping[str, Any]) -> Status:
+    def set(self, values: Mapping[str, Any]) -> Outcome:
         """Keep a record for `read`.
 
         Raises
@@ -45,7 +46,7 @@ class SoftRecord:
         self.check(values)
         now = time.time()
         self._readings = {key: {"value": value, "timestamp": now} for key, value in values.items()}
-        return done()
+        return Outcome.reached()
 
     def check(self, values: Mapping[str, Any]) -> None:
         """Raise KeyError unless the values are exactly the data keys; the message names the difference."""
@@ -67,13 +68,6 @@ class SoftRecord:
     def read_configuration(self) -> dict[str, Any]:
         """Return nothing: the settings are in the start document."""
         return {}
-
-
-def done() -> Status:
-    """Return the status of what is done already."""
-    status = Status()
-    status.set_finished()
-    return status
 
 
 def _described(value: Any) -> dict[str, Any]:
