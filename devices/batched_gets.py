@@ -94,7 +94,8 @@ class _Request:
         if self.scalar and not (self.as_text and native == dbr.CHAR):
             return _SCALARS[native].unpack_from(self.raw, offset)[0]
         values = np.frombuffer(self.raw, _TYPES[native], self.count, offset)
-        return _text(values.tobytes()) if self.as_text and native == dbr.CHAR else values.copy()
+        # Not copied: it is of this answer alone, and cannot be written to.
+        return _text(values.tobytes()) if self.as_text and native == dbr.CHAR else values
 
 
 def _text(data: bytes) -> str:
