@@ -88,8 +88,7 @@ def test_references_stand_before_and_after_it_and_the_pixel_is_where_it_was(benc
 def test_the_beam_is_found_on_the_pixel_gone_to_and_a_turned_sample_is_refused(bench, station):
     from microarpes.beamline.long_spectra import go_to_pixel
 
-    places = read_places(bench.directory)
-    assert places.uid == bench.map.name
+    places = read_places(bench.directory, bench.map.name)
     bench.engine(go_to_pixel(station, places, 1))
     here = whereabouts(station, (0.0, 0.0), places)
     assert (here.pixel, here.on_map) == (1, True)
