@@ -241,3 +241,11 @@ def whereabouts(station: EndStation, spot: tuple[float, float], places: MapPlace
     away = turned(station, place)
     on_map = covered and not away
     return Whereabouts(*spot, pixel, (off[0], off[1]), on_map, places.uid, [*remarks, *away])
+
+
+def find_beam(station: EndStation, spot: tuple[float, float], directory: Path, run: str = "-1") -> Whereabouts:
+    """Return where the beam is on the sample, and on a map where there is that map; see `whereabouts`."""
+    try:
+        return whereabouts(station, spot, read_places(directory, run))
+    except (NoSuchRun, NotThere) as error:
+        return Whereabouts(*spot, None, (math.nan, math.nan), False, "", [str(error)])

@@ -50,7 +50,7 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
     from microarpes.beamline.followers import Followers
     from microarpes.beamline.long_spectra import go_to_pixel
     from microarpes.beamline.long_spectra import long_spectrum as spectrum_of_pixel
-    from microarpes.beamline.pixel_places import Pixel, Whereabouts, read_places, whereabouts
+    from microarpes.beamline.pixel_places import Pixel, Whereabouts, find_beam, read_places
     from microarpes.beamline.progress import ProgressDisplay
     from microarpes.beamline.raster_run import configured_raster, resumed_raster
     from microarpes.beamline.repeats import repeated
@@ -98,7 +98,7 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
 
     def where(run: str = "-1") -> Whereabouts:
         """Tell where the beam is on the sample, and on which pixel of the newest map, or of another."""
-        return whereabouts(station, (sample.u.position, sample.v.position), read_places(directory, run))
+        return find_beam(station, (sample.u.position, sample.v.position), directory, run)
 
     def go(pixel: Pixel, run: str = "-1") -> Any:
         """Go to a pixel of a map, by its number or (column, row): to where it is now."""

@@ -8,7 +8,7 @@ import pytest
 
 from microarpes.beamline.journal import JournalWriter
 from microarpes.beamline.long_spectra import go_to_pixel
-from microarpes.beamline.pixel_places import NotThere, read_places, whereabouts
+from microarpes.beamline.pixel_places import NotThere, find_beam, read_places, whereabouts
 from microarpes.beamline.stored_run import NoSuchRun
 
 ANGLES = {"polar": 9.425, "tilt": 0.0, "azimuth": 1.0}
@@ -157,3 +157,10 @@ def test_a_map_without_a_pixel_is_nowhere(tmp_path):
     write(tmp_path, "map", [])
     with pytest.raises(NotThere, match="nothing was measured in run map"):
         whereabouts(station(), (0.0, 0.0), read_places(tmp_path))
+
+
+def test_without_a_map_the_spot_of_the_sample_is_told_all_the_same(tmp_path):
+    here = find_beam(station(), (7.0, 8.0), tmp_path)
+    assert repr(here).startswith("u, v = 7.0, 8.0 um; no run '-1'")
+    write(tmp_path, "map", [pixel_event(0)])
+    assert find_beam(station(), (7.0, 8.0), tmp_path).pixel == 0
