@@ -105,6 +105,9 @@ def map_(
     accept_differences: Annotated[
         bool, typer.Option("--accept-differences", help="Resume though the beamline is not as it was.")
     ] = False,
+    repeat: Annotated[
+        int, typer.Option(min=1, help="Take the map so many times, every other time backwards; a summary FILE each.")
+    ] = 1,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask, whatever time and disk it takes.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what it will take, and move nothing.")] = False,
 ) -> None:
@@ -113,8 +116,9 @@ def map_(
     from microarpes.beamline.map import resume_map, run_map
 
     if resume is not None:
-        if shape or exposure or sample or operator or windows or dry_run or any(v is not None for v in grid.values()):
-            raise Refused("--resume goes on as the run began: leave out where to measure, exposure, sample and windows")
+        others = shape, exposure, sample, operator, windows, dry_run, repeat > 1
+        if any(others) or any(value is not None for value in grid.values()):
+            raise Refused("--resume goes on as the run began: leave out where to measure, exposure, sample, windows")
         resume_map(
             config, resume, directory=directory, accept_differences=accept_differences, page=page, control=control,
             summary=summary,
@@ -123,6 +127,7 @@ def map_(
     run_map(
         config, _shape(shape, grid), directory=directory, exposure=exposure, sample=sample, operator=operator,
         page=page, control=control, summary=summary, windows=windows, yes=yes, dry_run=dry_run,
+        repeat=repeat,
     )  # fmt: skip
 
 

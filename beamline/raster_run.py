@@ -86,6 +86,8 @@ def configured_raster(
     journals: RunJournals,
     md: Mapping[str, Any] | None = None,
     server: ControlServer | None = None,
+    *,
+    backwards: bool = False,
 ) -> MsgGenerator:
     """Return the plan of a raster with the region, windows, calibration and gate of a configuration.
 
@@ -106,6 +108,7 @@ def configured_raster(
         config.windows,
         calibration_record(config),
         limits=config.gate,
+        backwards=backwards,
         **between_rows(config, station, shape, config.windows),
         **surroundings(config, station, journals, md or {}, server),
     )
@@ -144,6 +147,7 @@ def resumed_raster(
         unfinished.calibration,
         limits=unfinished.limits,
         done=unfinished.done,
+        backwards=bool(unfinished.start.get("backwards", False)),
         **between_rows(config, station, unfinished.shape, unfinished.windows, held, unfinished.landmark),
         objections=objections,
         **surroundings(config, station, journals, {**unfinished.described, **(md or {}), **resumes}, server),
@@ -189,6 +193,7 @@ def run_raster(
     md: Mapping[str, Any] | None = None,
     follower_timeout: float = 120.0,
     accept_differences: bool = False,
+    backwards: bool = False,
 ) -> RasterOutcome:
     """Raster, fit and store; return when the followers have caught up.
 
@@ -214,6 +219,8 @@ def run_raster(
         Seconds the followers may need after the last point.
     accept_differences : bool
         Resume though the beamline is not as it was.
+    backwards : bool
+        The last pixel of a shape is visited first.
 
     Raises
     ------
@@ -239,7 +246,7 @@ def run_raster(
                     )  # fmt: skip
                     followers.catch_up(raster.uid)
                 else:
-                    plan = configured_raster(config, station, raster, journals, md, server)
+                    plan = configured_raster(config, station, raster, journals, md, server, backwards=backwards)
                 status = drive(engine, plan, question)
             elapsed = time.monotonic() - started
             problems = [] if watchers[0].settle(WATCHER_TIMEOUT) else ["the followers could not be started"]

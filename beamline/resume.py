@@ -61,8 +61,8 @@ class Unfinished:
 
     @property
     def described(self) -> dict[str, Any]:
-        """What the start document says of sample and seed."""
-        return {name: self.start[name] for name in ("sample", "seed") if name in self.start}
+        """What the start document says of sample, seed and the other maps of a series."""
+        return {name: self.start[name] for name in ("sample", "seed", "repeat") if name in self.start}
 
     @property
     def shape(self) -> Shape:
@@ -102,16 +102,31 @@ def find_unfinished(folder: Path) -> Unfinished:
     """
     folder = Path(folder)
     chain = read_chain(folder, lean=True)
-    start = chain[-1].start
-    uid = str(start["uid"])
+    uid = str(chain[-1].start["uid"])
     if is_being_written(folder / RAW_JOURNAL):
         raise ResumeError(f"run {uid} is still being taken; stop or abort it first")
-    if missing := [key for key in ("grid", "region", "windows", "calibration", "gate") if key not in start]:
-        raise ResumeError(f"run {uid} cannot be resumed: its start document has no {', '.join(missing)}")
-    done = frozenset(pixel for run in chain for pixel in run.events)
-    left = int(start["num_points"]) - len(chain[-1].events)
+    found = raster_so_far(chain)
+    left = int(found.start["num_points"]) - len(chain[-1].events)
     if left <= 0:
-        raise ResumeError(f"run {uid} is complete: all its {start['num_points']} pixels are measured")
+        raise ResumeError(f"run {uid} is complete: all its {found.start['num_points']} pixels are measured")
+    return found
+
+
+def raster_so_far(chain: Sequence[StoredRun]) -> Unfinished:
+    """Return what the runs of a raster, the oldest first, say of it, whether anything is left of it or not.
+
+    Raises
+    ------
+    ResumeError
+        It is no raster.
+    """
+    start, folder = chain[-1].start, chain[-1].folder
+    uid = str(start["uid"])
+    if missing := [key for key in ("grid", "region", "windows", "calibration", "gate") if key not in start]:
+        raise ResumeError(
+            f"run {uid} is no raster that can be gone on with: its start document has no {', '.join(missing)}"
+        )
+    done = frozenset(pixel for run in chain for pixel in run.events)
     return Unfinished(uid, start, done, _last_calibration(folder, start), _held(chain), _landmark(chain))
 
 

@@ -24,7 +24,7 @@ from microarpes.plans.interruptions import InterruptionLog
 from microarpes.plans.limits import GateLimits
 from microarpes.plans.point_event import PointEvent
 from microarpes.plans.preflight import check_beam, check_metadata, check_raster, check_region
-from microarpes.plans.rows import Interleaved, take_rows
+from microarpes.plans.rows import Interleaved, TakeRows, take_rows
 from microarpes.plans.shapes import Shape
 from microarpes.plans.start_document import calibration_record, start_document
 from microarpes.plans.sub_frames import split
@@ -55,6 +55,8 @@ def gap_raster(
     target: Target = planned_position,
     shift_of: Callable[[int], tuple[float, float]] | None = None,
     done: Set[int] = frozenset(),
+    backwards: bool = False,
+    take: TakeRows = take_rows,
     objections: Callable[[Mapping[str, Any]], Sequence[str]] = lambda start: (),
     guards: Guards | None = None,
     interruptions: InterruptionLog | None = None,
@@ -99,6 +101,10 @@ def gap_raster(
         Returns for a pixel the shift, um along x and y, by which its target followed the sample; goes into its event.
     done : set of int, optional
         Pixels that an earlier run has: they are left out, they are not counted in the start document's ``num_points``.
+    backwards : bool, optional
+        The last pixel of the shape is visited first.
+    take : callable, optional
+        Takes the rows; by default every pixel once.
     objections : callable, optional
         Shown the start document when all is set and no motor has moved; what it returns forbids the run.
     guards : Guards, optional
@@ -155,6 +161,9 @@ def gap_raster(
     start["sub_frames"] = {"number": sub_frames, "iterations": part.iterations, "acquire_time": part.acquire_time}
     rows = [left for row in shape.rows() if (left := [point for point in row if point.pixel not in done])]
     start["num_points"] = sum(map(len, rows))
+    if backwards:
+        rows = [row[::-1] for row in rows[::-1]]
+        start["backwards"] = True
     guards, log = guards or Guards(), interruptions or InterruptionLog()
     start["guards"] = guards.document()
     start |= {**at_angles(station.manipulator.angles()), **(md or {})}
@@ -189,9 +198,7 @@ def gap_raster(
         # Describes the device now: later, between create and save, nothing is left at which a pause could cut in.
         yield from bps.declare_stream(accepted, name="primary")
         try:
-            ended_early = yield from guarded(
-                station, guards, log, take_rows(taker, rows, row_stop, interleaved, target)
-            )
+            ended_early = yield from guarded(station, guards, log, take(taker, rows, row_stop, interleaved, target))
         finally:
             yield Msg("unstage", accepted)
         yield from bps.close_run(reason=ended_early)

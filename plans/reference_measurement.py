@@ -98,6 +98,8 @@ class ReferenceMeasurement:
         self._record: dict[str, Any] = {}
         self._channels: list[NDArray[np.intp]] = []
         self._last_ef: NDArray[np.float64] = np.empty(0)
+        #: The newest record; empty before the run has begun.
+        self.record: dict[str, Any] = {}
         self._jumped_to: NDArray[np.float64] | None = None
         self._device: CalibrationRecord | None = None
 
@@ -105,7 +107,7 @@ class ReferenceMeasurement:
         """Declare stream ``calibration``; remember where the axes are that only the reference moves."""
         _, angle = taker.station.analyser.axes
         self._channels = [window.channels(angle) for window in self.windows]
-        self._record = dict(taker.calibration)
+        self.record = self._record = dict(taker.calibration)
         self._last_ef = np.asarray(self._record["ef"], dtype=np.float64)
         self._home = resting_place(taker, [name for name in self.reference.position if name not in ("x", "y")])
         self._row, self._time = 0, self._clock()
@@ -179,6 +181,7 @@ class ReferenceMeasurement:
             yield Msg("read", self._device)
             yield Msg("save")
             self._last_ef = np.asarray(fit.ef, dtype=np.float64)
+            self.record = values
         yield Msg("rewindable", None, True)
         return problem
 

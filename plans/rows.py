@@ -26,6 +26,13 @@ class Interleaved(Protocol):
         """Measure. No axis is on its way, and where it leaves the axes does not matter."""
 
 
+#: ``(taker, rows, row_stop, interleaved, target) -> messages``, which return why they ended early, or None.
+TakeRows = Callable[
+    [PointTaker, Sequence[Sequence[RasterPoint]], Callable[[], bool], Sequence[Interleaved], Target],
+    Generator[Msg, Any, str | None],
+]
+
+
 def take_rows(
     taker: PointTaker,
     rows: Sequence[Sequence[RasterPoint]],
@@ -54,7 +61,7 @@ def take_rows(
         yield from measurement.prepare(taker)
     there: Mapping[str, float] | None = None
     for number, (row, next_row) in enumerate(zip(rows, [*rows[1:], []], strict=True)):
-        if (yield from _measure_due(taker, interleaved, number, len(rows))):
+        if (yield from measure_due(taker, interleaved, number, len(rows))):
             there = None
         for point, after in itertools.zip_longest(row, [*row[1:], *next_row[:1]]):
             # Asked with the last pixel of the row only: a wish may be taken back, a schedule may be of time.
@@ -66,13 +73,13 @@ def take_rows(
             yield from take_point(taker, point.pixel, here, there)
         if number + 1 < len(rows) and row_stop():
             yield from come_to_rest(taker)
-            yield from _measure_due(taker, interleaved, len(rows), len(rows))
+            yield from measure_due(taker, interleaved, len(rows), len(rows))
             return f"stopped after row {number + 1} of {len(rows)} by the operator"
-    yield from _measure_due(taker, interleaved, len(rows), len(rows))
+    yield from measure_due(taker, interleaved, len(rows), len(rows))
     return None
 
 
-def _measure_due(
+def measure_due(
     taker: PointTaker, interleaved: Sequence[Interleaved], row: int, rows: int
 ) -> Generator[Msg, Any, bool]:
     """Measure what is due before a row; return whether anything was."""

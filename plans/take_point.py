@@ -98,11 +98,16 @@ def take_point(
     summed, attempt = yield from take_exposures(taker, pixel, request)
     if following is not None:
         yield Msg("set", taker.station, dict(following), ahead=True, group="move")
-    yield from _store(taker, summed, pixel, attempt)
+    yield from emit_point(taker, summed, pixel, attempt)
+    yield Msg("rewindable", None, True)
+
+
+def emit_point(taker: PointTaker, evidence: Evidence, pixel: int, attempt: int) -> MsgGenerator:
+    """Store what was judged and emit its event; to be run where the RunEngine may not rewind."""
+    yield from _store(taker, evidence, pixel, attempt)
     yield Msg("create", None, name="primary")
     yield Msg("read", taker.accepted)
     yield Msg("save")
-    yield Msg("rewindable", None, True)
 
 
 def take_exposures(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
@@ -20,8 +21,15 @@ RE(mv(sample, {"u": 10.0, "v": 5.0}))
 RE(mv(sample.polar, 12.0))
 print("u, v =", round(sample.u.position), round(sample.v.position))
 RE(mv(sample, {"u": 0.0, "v": 0.0, "polar": 9.425}))
+RE(go(3, run=uids[0]))
+print("back at", where(uids[0]))
+RE(long_spectrum((1, 1), time=0.12, run=uids[0][:8]))
 exit()
 """
+
+
+def started(run):
+    return run.start["time"]
 
 
 def test_the_lines_of_the_banner_work_and_the_run_is_stored(ioc, tmp_path):
@@ -40,12 +48,20 @@ def test_the_lines_of_the_banner_work_and_the_run_is_stored(ioc, tmp_path):
     assert "x = 50" in done.stdout
     assert "u, v = 10 5" in done.stdout
     journals = (tmp_path / "microarpes-data").glob("*/raw.journal")
-    run, line = sorted((read_run(journal.parent) for journal in journals), key=lambda run: run.start["time"])
+    run, line, spectrum = sorted((read_run(journal.parent) for journal in journals), key=started)
     assert line.start["raster_shape"]["kind"] == "line"
     assert len(line.events) == 2
     assert run.start["comment"] == "from the session"
     assert sorted(run.events) == [0, 1, 2, 3]
     assert run.gap_map is not None
+    # the encoders are read within 0.05 um
+    assert re.search(
+        rf"back at .* pixel 3 of run {run.start['uid'][:8]}: x [+-]0.[0-2], y [+-]0.[0-2] um off", done.stdout
+    )
+    assert (spectrum.start["of_run"], spectrum.start["of_pixel"]) == (run.start["uid"], 3)
+    (event,) = spectrum.events.values()
+    # exposures of 50 ms until 120 ms are reached
+    assert event["data"]["acquire_time"] == pytest.approx(0.15)
     # 10 um at 45 deg to the lens, on a face turned by 9.425 deg away from it: 10 um / cos(54.425 deg)
     assert run.start["beam"]["footprint"] == pytest.approx([17.189, 12.0], abs=0.01)
 
