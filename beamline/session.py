@@ -19,6 +19,9 @@ BANNER = """micro-ARPES session on {name}; runs are kept in {directory}
   RE(raster(10, 10, step=10.0))         raster 10 x 10 pixels, 10 um apart, about x, y = 0, 0 um
   RE(raster(Polygon(vertices=[(0, 0), (60, 0), (0, 40)], step=10.0)))   or Spiral, LineScan, Mask, PointList, Union
   RE(resume())                          what is left of the newest raster, or of another: resume("3f2a")
+  RE(focus(FocusLines(x=75, y=0, focus=(-200, -100, 0, 100, 200))))     spot size against z; go=True goes there
+  RE(align(go=True, save="aligned"))    tilt until the antinodal cut is symmetric, save windows about its middle
+  RE(fs_map(-2, 12, 15))                a frame at each of 15 polar angles, deg, on the spot of now
   RE(mv(station.manipulator.x, 50.0))   move one axis, um
   RE(mv(sample, {{"u": 10.0, "v": 5.0}})) go to a spot of the sample, um, at any angles
   RE(mv(sample.polar, 12.0))            turn, deg, and stay on the spot
@@ -38,9 +41,11 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
     from microarpes.beamline.instrument import connect_end_station, make_sample_frame
 
     station = connect_end_station(config)
+    import numpy as np
     from bluesky import plan_stubs as bps
     from pydantic import BaseModel
 
+    from microarpes.beamline import before_map
     from microarpes.beamline.control import ControlServer
     from microarpes.beamline.engine import Watcher, make_engine
     from microarpes.beamline.followers import Followers
@@ -50,6 +55,7 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
     from microarpes.beamline.run_names import run_folder
     from microarpes.beamline.stop_signals import StopSignals
     from microarpes.plans import shapes
+    from microarpes.plans.focus import FocusLines
     from microarpes.plans.grid import RasterGrid
     from microarpes.plans.raster import gap_raster
 
@@ -77,6 +83,19 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
             config, station, unfinished, journals, None, server, accept_differences=accept_differences
         )
 
+    def focus(lines: FocusLines, *, go: bool = False, **md: Any) -> Any:
+        """Spot size along `lines`, and the best focus; go there if asked to."""
+        return before_map.configured_focus(config, station, lines, journals, md, server, go=go)
+
+    def align(*, polar: float | None = None, go: bool = False, save: str = "", **md: Any) -> Any:
+        """Mirror centre of the antinodal cut; tilt there and save windows about it if asked to."""
+        return before_map.configured_alignment(config, station, journals, md, server, polar=polar, go=go, save=save)
+
+    def fs_map(first: float, last: float, number: int, **md: Any) -> Any:
+        """Take a frame at each of `number` polar angles (deg) on the spot of now."""
+        polars = np.linspace(first, last, number).round(4).tolist()
+        return before_map.configured_fs_map(config, station, polars, journals, md, server)
+
     return {
         "RE": engine,
         "config": config,
@@ -86,6 +105,10 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
         "control": server,
         "raster": raster,
         "resume": resume,
+        "focus": focus,
+        "FocusLines": FocusLines,
+        "align": align,
+        "fs_map": fs_map,
         "gap_raster": functools.partial(gap_raster, directory=directory),
         **{name: getattr(shapes, name) for name in SHAPE_NAMES},
         "mv": bps.mv,
