@@ -187,16 +187,17 @@ def _weighted(n: Array, beam: Array, sigma: Array) -> float:
 
 def _start(x: Array, n: Array, beam: Array, sigma: Array, span: float, step: float) -> Array:
     """Return the best of many places and widths, each with its best levels."""
-    best, at = np.inf, np.zeros(4)
-    for place in np.arange(x.min(), x.max() + step / 4, step / 2):
-        for width in np.geomspace(step / 4, span, 8):
-            share = ndtr((x - place) / width)
-            columns = np.stack([beam * (1.0 - share), beam * share], axis=1) / sigma[:, None]
-            levels, *_ = np.linalg.lstsq(columns, n / sigma, rcond=None)
-            chi2 = float(((n / sigma - columns @ levels) ** 2).sum())
-            if chi2 < best:
-                best, at = chi2, np.array([place, width, *np.maximum(levels, 0.0)])
-    return at
+    places, widths = np.arange(x.min(), x.max() + step / 4, step / 2), np.geomspace(step / 4, span, 8)
+    place, width = (grid.ravel() for grid in np.meshgrid(places, widths))
+    above = ndtr((x - place[:, None]) / width[:, None])
+    columns = np.stack([1.0 - above, above], axis=2) * (beam / sigma)[:, None]
+    normal = columns.transpose(0, 2, 1) @ columns
+    # An edge beyond all places leaves one level open.
+    normal += 1e-9 * np.trace(normal, axis1=1, axis2=2)[:, None, None] * np.eye(2)
+    levels = np.linalg.solve(normal, (columns * (n / sigma)[:, None]).sum(axis=1)[..., None])[..., 0]
+    chi2 = ((n / sigma - (columns * levels[:, None, :]).sum(axis=2)) ** 2).sum(axis=1)
+    best = int(np.argmin(chi2))
+    return np.array([place[best], width[best], *np.maximum(levels[best], 0.0)])
 
 
 def _errors(x: Array, weight: Array, parameters: Array) -> Array:

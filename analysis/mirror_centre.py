@@ -24,7 +24,7 @@ from scipy.stats import chi2 as chi2_distribution
 
 from microarpes.analysis.settings import check_number
 
-__all__ = ["MirrorCentre", "mirror_centre"]
+__all__ = ["MirrorCentre", "even_centre", "mirror_centre"]
 
 Array = NDArray[np.float64]
 
@@ -133,7 +133,7 @@ def mirror_centre(
             f"angles of {channel[0]:g} to {channel[-1]:g} deg do not hold {expected:g} +- {outermost:g} deg; "
             "give a smaller half_width or reach"
         )
-    return _fit(bands / gain, channel, expected, reach, half_width)
+    return even_centre(bands / gain, channel, expected=expected, reach=reach, half_width=half_width)
 
 
 def _check_rising(name: str, axis: Array) -> None:
@@ -162,12 +162,29 @@ def _bands(counts: NDArray[np.generic], energy: Array, fermi_energy: float, row_
     return np.ascontiguousarray(np.diff(np.take_along_axis(near, at, axis=1), axis=1).T)
 
 
-def _fit(bands: Array, angle: Array, expected: float, reach: float, half_width: float) -> MirrorCentre:
-    """Fit what is even about a centre, and step by step the centre."""
-    knots = KNOTS * float(np.clip((KNOT_COUNTS / bands.sum()) ** (1 / 3), 1.0, WIDER))
-    n_band = int(np.clip(bands.sum() / BAND_COUNTS, 1, N_BAND))
-    bands = np.add.reduceat(bands, np.arange(n_band) * N_BAND // n_band, axis=0)
-    start = _coarse(bands, angle, expected, reach, half_width)
+def even_centre(
+    bands: Array, angle: Array, *, expected: float, reach: float, half_width: float, spacing: float = KNOTS
+) -> MirrorCentre:
+    """Find about which angle several angle distributions are all even; see the module.
+
+    Parameters
+    ----------
+    bands : ndarray, shape (n_band, n_angle), counts
+    angle : ndarray, shape (n_angle,), deg
+        Equally spaced and rising; ``expected +- (half_width + reach)`` lies within.
+    expected, reach, half_width : float, deg
+        As of `mirror_centre`.
+    spacing : float, deg
+        Least distance of the spline's knots; two channels or more.
+
+    Returns
+    -------
+    MirrorCentre
+    """
+    knots = spacing * float(np.clip((KNOT_COUNTS / bands.sum()) ** (1 / 3), 1.0, WIDER))
+    n_band = int(np.clip(bands.sum() / BAND_COUNTS, 1, len(bands)))
+    bands = np.add.reduceat(bands, np.arange(n_band) * len(bands) // n_band, axis=0)
+    start = _coarse(bands, angle, expected, reach, half_width, spacing)
     inside = np.abs(angle - start) <= half_width
     counts, at = bands[:, inside], angle[inside]
     centre, variance = start, None
@@ -227,10 +244,10 @@ def _judged(
     return MirrorCentre(centre, error, variation**0.5, asymmetry, p_value, "ok")
 
 
-def _coarse(bands: Array, angle: Array, expected: float, reach: float, half_width: float) -> float:
+def _coarse(bands: Array, angle: Array, expected: float, reach: float, half_width: float, spacing: float) -> float:
     """Return the centre, to half a channel of about half a knot, about which pairs of channels differ least."""
     step = float(angle[1] - angle[0])
-    width = max(1, round(KNOTS / 2 / step))
+    width = max(1, round(spacing / 2 / step))
     n = len(angle) // width
     binned = bands[:, : n * width].reshape(len(bands), n, width).sum(axis=2)
     first = float(angle[:width].mean())
