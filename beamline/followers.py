@@ -45,8 +45,8 @@ class Followers:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
-        """Start fit and catalog for the run that begins."""
-        if name != "start":
+        """Start fit and catalog for the raster that begins; other runs have no map to be fitted."""
+        if name != "start" or "grid" not in doc:
             return
         writer = ("--raw-writer", str(os.getpid()))
         fit = self._start("fit", doc["uid"], *writer, *self.fit_arguments)

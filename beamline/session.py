@@ -23,6 +23,9 @@ BANNER = """micro-ARPES session on {name}; runs are kept in {directory}
   where()                               which spot of the sample, which pixel of the last map the beam is on
   RE(go(23))                            go back to a pixel of the last map, or of another: go((3, 1), run="3f2a")
   RE(long_spectrum(23, time=60.0))      count there for so many s, or: counts=1e7, or target_sigma=0.5 (meV)
+  RE(focus(FocusLines(x=75, y=0, focus=(-200, -100, 0, 100, 200))))     spot size against z; go=True goes there
+  RE(align(go=True, save="aligned"))    tilt until the antinodal cut is symmetric, save windows about its middle
+  RE(fs_map(-2, 12, 15))                a frame at each of 15 polar angles, deg, on the spot of now
   RE(mv(station.manipulator.x, 50.0))   move one axis, um
   RE(mv(sample, {{"u": 10.0, "v": 5.0}})) go to a spot of the sample, um, at any angles
   RE(mv(sample.polar, 12.0))            turn, deg, and stay on the spot
@@ -42,9 +45,11 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
     from microarpes.beamline.instrument import connect_end_station, make_sample_frame
 
     station = connect_end_station(config)
+    import numpy as np
     from bluesky import plan_stubs as bps
     from pydantic import BaseModel
 
+    from microarpes.beamline import before_map
     from microarpes.beamline.control import ControlServer
     from microarpes.beamline.engine import Watcher, make_engine
     from microarpes.beamline.followers import Followers
@@ -58,6 +63,7 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
     from microarpes.beamline.run_names import run_folder
     from microarpes.beamline.stop_signals import StopSignals
     from microarpes.plans import shapes
+    from microarpes.plans.focus import FocusLines
     from microarpes.plans.grid import RasterGrid
     from microarpes.plans.long_spectrum import LONGEST, SpectrumGoal
     from microarpes.plans.raster import gap_raster
@@ -121,6 +127,18 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
         return spectrum_of_pixel(
             config, station, journals, places, pixel, goal, md, server, accept_differences=accept_differences
         )
+    def focus(lines: FocusLines, *, go: bool = False, **md: Any) -> Any:
+        """Spot size along `lines`, and the best focus; go there if asked to."""
+        return before_map.configured_focus(config, station, lines, journals, md, server, go=go)
+
+    def align(*, polar: float | None = None, go: bool = False, save: str = "", **md: Any) -> Any:
+        """Mirror centre of the antinodal cut; tilt there and save windows about it if asked to."""
+        return before_map.configured_alignment(config, station, journals, md, server, polar=polar, go=go, save=save)
+
+    def fs_map(first: float, last: float, number: int, **md: Any) -> Any:
+        """Take a frame at each of `number` polar angles (deg) on the spot of now."""
+        polars = np.linspace(first, last, number).round(4).tolist()
+        return before_map.configured_fs_map(config, station, polars, journals, md, server)
 
     return {
         "RE": engine,
@@ -135,6 +153,10 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
         "where": where,
         "go": go,
         "long_spectrum": long_spectrum,
+        "focus": focus,
+        "FocusLines": FocusLines,
+        "align": align,
+        "fs_map": fs_map,
         "gap_raster": functools.partial(gap_raster, directory=directory),
         **{name: getattr(shapes, name) for name in SHAPE_NAMES},
         "mv": bps.mv,

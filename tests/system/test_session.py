@@ -15,6 +15,10 @@ from microarpes.beamline.stored_run import read_run
 LINES = """
 uids = RE(raster(2, 2, step=10.0, comment="from the session"))
 RE(raster(LineScan(start=(0, 0), stop=(10, 5), num=2)))
+RE(focus(FocusLines(x=75, y=0, points=6, focus=(-9, -3, 3, 9))))
+RE(align(save="aligned"))
+RE(fs_map(8.0, 10.0, 3))
+RE(mv(sample, {"u": 0.0, "v": 0.0, "polar": 9.425}))
 RE(mv(station.manipulator.x, 50.0))
 print("x =", round(station.manipulator.x.position))
 RE(mv(sample, {"u": 10.0, "v": 5.0}))
@@ -48,7 +52,10 @@ def test_the_lines_of_the_banner_work_and_the_run_is_stored(ioc, tmp_path):
     assert "x = 50" in done.stdout
     assert "u, v = 10 5" in done.stdout
     journals = (tmp_path / "microarpes-data").glob("*/raw.journal")
-    run, line, spectrum = sorted((read_run(journal.parent) for journal in journals), key=started)
+    runs = sorted((read_run(journal.parent) for journal in journals), key=started)
+    assert [one.start["plan_name"] for one in runs[2:-1]] == ["focus_scan", "align_antinode", "fs_map"]
+    assert (tmp_path / "microarpes-data" / "windows-aligned.toml").exists()
+    (run, line), spectrum = runs[:2], runs[-1]
     assert line.start["raster_shape"]["kind"] == "line"
     assert len(line.events) == 2
     assert run.start["comment"] == "from the session"
