@@ -127,6 +127,7 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
         return spectrum_of_pixel(
             config, station, journals, places, pixel, goal, md, server, accept_differences=accept_differences
         )
+
     def focus(lines: FocusLines, *, go: bool = False, **md: Any) -> Any:
         """Spot size along `lines`, and the best focus; go there if asked to."""
         return before_map.configured_focus(config, station, lines, journals, md, server, go=go)
