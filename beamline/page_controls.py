@@ -9,6 +9,7 @@ from bokeh.models import Button, CheckboxGroup, ImportedStyleSheet, NumericInput
 
 from microarpes.beamline.page_choices import LEVELS, Choices
 from microarpes.beamline.page_maps import PALETTES, Maps
+from microarpes.beamline.page_plan import plan_line
 from microarpes.beamline.page_python import stored_lines, tiled_lines
 
 
@@ -31,7 +32,7 @@ class ViewControls:
         self.clear = Button(label="clear regions", width=135, **look)
         self.max_error = NumericInput(title="mask error above (meV)", mode="float", width=205, **look)
         self.max_goodness = NumericInput(title="mask deviance/dof above", mode="float", width=205, **look)
-        self.plan = TextAreaInput(title="region to plan", value="", rows=2, width=330, **look)
+        self.plan = TextAreaInput(title="region A to plan", value="", rows=2, width=330, max_length=None, **look)
         self.python, self.tiled = (
             TextAreaInput(title=title, value="", rows=6, width=620, max_length=None, **look)
             for title in ("this pixel in Python, from the run's folder", "this pixel in Python, from the catalog")
@@ -119,7 +120,7 @@ class ViewControls:
         pixel = self.choices.pixel
         _set(self.pixel, value="" if pixel is None else str(pixel))
         _set(self.follow, active=[0] if self.choices.follow else [])
-        _set(self.plan, value=plan_line(self.choices, self.maps))
+        _set(self.plan, value=plan_line(self.choices.feed.start or {}, self.maps.raster, self.choices.regions.get("A")))
         measured = pixel is not None and self.choices.feed.status.flat[pixel] != ""
         for widget, lines in ((self.python, stored_lines), (self.tiled, tiled_lines)):
             _set(widget, value=lines(self.choices.feed, pixel) if measured and pixel is not None else "")
@@ -129,15 +130,3 @@ def _set(widget: Any, **values: Any) -> None:
     for name, value in values.items():
         if getattr(widget, name) != value:
             setattr(widget, name, value)
-
-
-def plan_line(choices: Choices, maps: Maps) -> str:
-    """Return the line that rasters region A at the same step, for the session's prompt."""
-    mask = choices.regions.get("A")
-    if mask is None:
-        return ""
-    rows, columns = np.nonzero(mask)
-    x, y = maps.raster.x[[columns.min(), columns.max()]], maps.raster.y[[rows.min(), rows.max()]]
-    step = maps.raster.pitch[0]
-    nx, ny = (round(abs(float(axis[1] - axis[0])) / step) + 1 for axis in (x, y))
-    return f"RE(raster({nx}, {ny}, step={step:g}, centre=({x.mean():g}, {y.mean():g})))"

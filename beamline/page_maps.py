@@ -151,10 +151,12 @@ class Maps:
 
     def _selected(self, event: Any) -> None:
         if event.final:
-            self.choices.set_region(self.choices.region_drawn, self.inside(event.geometry))
+            inside = self.inside(event.geometry)
+            chosen = None if inside is None else inside & self.raster.visited
+            self.choices.set_region(self.choices.region_drawn, chosen)
 
     def inside(self, geometry: dict[str, Any]) -> NDArray[np.bool_] | None:
-        """Return the pixels whose centres lie within a drawn box or lasso, shape (ny, nx)."""
+        """Return the cells whose centres lie within a drawn box or lasso, shape (ny, nx)."""
         x, y = np.meshgrid(self.raster.x, self.raster.y)
         if geometry["type"] == "rect":
             across = (x >= geometry["x0"]) & (x <= geometry["x1"])

@@ -22,9 +22,9 @@ import pytest
 
 MEASURED = Path(__file__).parents[2] / "docs" / "measured" / "page-latency.json"
 PIXELS, RATE, NICE = 400, 20.0, 19
-#: Remembers when each pixel of the map was first painted: in the frame after the one in which the browser drew it. Told
-#: by the map's data and not looked for in each frame: a page that asks for every frame has its whole screen drawn anew 60
-#: times a second, which no viewer does.
+#: Remembers when each pixel of the map was first painted: in the frame after the one in which the browser drew it.
+#: Told by the map's data, not looked for in each frame: a page that asks for every frame has its whole screen drawn
+#: anew 60 times a second, which no viewer does.
 WATCH = """
 () => {
   window.painted = {};
@@ -216,6 +216,7 @@ def measure(browser, recorded, folder, viewers, side=60, before=0):
             page.wait_for_function(READY, arg=[before], timeout=120_000)
             page.evaluate(WATCH)
         opened = time.time() - opened
+        settle()
         writer.stdin.write("\n")
         writer.stdin.flush()
         written = [line.split() for line in writer.stdout]
@@ -249,6 +250,22 @@ def click_to_spectrum(page):
     title = "() => Bokeh.documents[0].get_model_by_name('edc').title.text"
     page.wait_for_function(f"() => ({title})().includes('pixel 3 ')", timeout=60_000)
     return time.time() - began
+
+
+def settle():
+    """Wait until the machine has done with opening the pages: it is idle for the most of two seconds."""
+
+    def idle():
+        fields = [int(field) for field in Path("/proc/stat").read_text().split("\n")[0].split()[1:]]
+        return fields[3], sum(fields)
+
+    for _ in range(60):
+        before = idle()
+        time.sleep(2.0)
+        after = idle()
+        if after[0] - before[0] > 0.8 * (after[1] - before[1]):
+            return
+    raise TimeoutError("the machine is busy")
 
 
 def wait(condition, seconds=60.0):
