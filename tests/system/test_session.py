@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from microarpes.beamline.catalog import open_catalog
 from microarpes.beamline.config import simulated_text
 from microarpes.beamline.stored_run import read_run
 
@@ -55,6 +56,8 @@ def test_the_lines_of_the_banner_work_and_the_run_is_stored(ioc, tmp_path):
     runs = sorted((read_run(journal.parent) for journal in journals), key=started)
     assert [one.start["plan_name"] for one in runs[2:-1]] == ["focus_scan", "align_antinode", "fs_map"]
     assert (tmp_path / "microarpes-data" / "windows-aligned.toml").exists()
+    with open_catalog(tmp_path / "microarpes-data") as catalog:
+        assert {one.start["uid"] for one in runs} <= set(catalog.keys())
     (run, line), spectrum = runs[:2], runs[-1]
     assert line.start["raster_shape"]["kind"] == "line"
     assert len(line.events) == 2
