@@ -137,8 +137,9 @@ def run_map(
 
     outlook = look_ahead(config, station, shape, directory, repeat)
     sys.stdout.write("".join(f"{line}\n" for line in outlook.lines()))
+    sys.stdout.write("".join(f"note: {line}\n" for line in outlook.warnings))
     if dry_run:
-        sys.stdout.write("".join(f"note: {line}\n" for line in (*outlook.warnings, *outlook.doubts)))
+        sys.stdout.write("".join(f"to be agreed to: {line}\n" for line in outlook.doubts))
         return
     agreed(outlook, yes)
     from microarpes.beamline.finish import finish_run

@@ -44,6 +44,7 @@ def look_ahead(config: Config, station: EndStation, shape: Shape, directory: Pat
         motion=repeat * once.motion,
         dose=repeat * once.dose,
         disk=repeat * once.disk,
+        left=config.beamline.time_left(),
     )
     if outlook.refusals:
         raise ValueError("; ".join(outlook.refusals))

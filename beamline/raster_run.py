@@ -163,7 +163,10 @@ def surroundings(
     ------
     microarpes.beamline.detector.DetectorError
         What the configuration declares of the detector cannot be used.
+    ValueError
+        Another process measures a run of the directory.
     """
+    journals.refuse_second()
     detector = make_detector(config.analyser.detector)
     held = server.control.held if server is not None else lambda: ""
     guards = make_guards(config.guards, station.watched, journals.directory, held)

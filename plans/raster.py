@@ -23,7 +23,7 @@ from microarpes.plans.guards import Guards
 from microarpes.plans.interruptions import InterruptionLog
 from microarpes.plans.limits import GateLimits
 from microarpes.plans.point_event import PointEvent
-from microarpes.plans.preflight import check_beam, check_metadata, check_raster, check_region
+from microarpes.plans.preflight import check_beam, check_kinds, check_metadata, check_raster, check_region
 from microarpes.plans.rows import Interleaved, TakeRows, take_rows
 from microarpes.plans.shapes import Shape
 from microarpes.plans.start_document import calibration_record, start_document
@@ -125,8 +125,12 @@ def gap_raster(
     ------
     ValueError
         The raster cannot be done; the message lists every reason and no motor has moved.
+    TypeError
+        What was handed over is something else than asked for, such as a device for a shape.
     """
     limits = limits or GateLimits()
+    if wrong := check_kinds(station, shape, region, windows):
+        raise TypeError("; ".join(wrong))
     problems = [
         *check_raster(station, shape),
         *check_region(station, region),
