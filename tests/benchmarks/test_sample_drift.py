@@ -3,7 +3,7 @@
 Opt-in, because it takes minutes: ``MICROARPES_SAMPLE_DRIFT=1 pytest tests/benchmarks/test_sample_drift.py`` rasters the
 simulated beamline as the demo does, each time in a process of its own, at rest and drifting 20 um over the map, and
 writes docs/measured/sample-drift.json. A gap is compared with the truth of the place on the sample its pixel is for:
-where the beam was when the raster began.
+where the sample was when the raster began, or, with a landmark, at the first look at it, which shifts are from.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,8 @@ def test_a_sample_that_drifts_makes_no_map_worse_whose_pixels_follow_it(tmp_path
         return json.loads((folder / "found.json").read_text())
 
     def over(seconds):
-        return DRIFT / seconds * 3600.0
+        # A little more than asked for: a run that is quicker than the one at rest is to have it too.
+        return 1.1 * DRIFT / seconds * 3600.0
 
     at_rest, followed = run("at rest", False), run("at rest, followed", True)
     found = {
@@ -49,16 +51,17 @@ def test_a_sample_that_drifts_makes_no_map_worse_whose_pixels_follow_it(tmp_path
     report = {
         "what": f"{POINTS} x {POINTS} pixels of the simulated beamline at {RATE:g} counts/s, exposure 50 ms, sample at "
         f"rest and drifting {DRIFT:g} um over it; landmark every {LANDMARK['every_rows']} rows",
-        "limit": f"rms error of the gap with the landmark at most {WORSE:g} times that at rest",
+        "limit": f"rms error of the gap with the landmark at most {WORSE:g} times that of the same plan at rest",
         **found,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
     }
     MEASURED.write_text(json.dumps(report, indent=2) + "\n")
     right, wrong = found["drifting_with_landmark"], found["drifting_without_landmark"]
-    assert right["delta_rms_error_mev"] <= WORSE * at_rest["delta_rms_error_mev"]
+    assert right["drifted_um"] >= DRIFT
+    assert right["delta_rms_error_mev"] <= WORSE * followed["delta_rms_error_mev"]
     assert wrong["delta_rms_error_mev"] > 2.0 * at_rest["delta_rms_error_mev"]
-    apart = abs(right["gap_rate_correlation"] - at_rest["gap_rate_correlation"])
-    assert apart <= 3.0 * np.hypot(right["gap_rate_correlation_stderr"], at_rest["gap_rate_correlation_stderr"])
+    apart = abs(right["gap_rate_correlation"] - followed["gap_rate_correlation"])
+    assert apart <= 3.0 * np.hypot(right["gap_rate_correlation_stderr"], followed["gap_rate_correlation_stderr"])
 
 
 def measure(folder, follow, rate):
@@ -87,31 +90,38 @@ def measure(folder, follow, rate):
             signal.wait_for_connection(timeout=20.0)
             signal.put(value, wait=True)
             signal.destroy()
+        began = time.time()
         grid = make_grid(POINTS, POINTS, STEP, (0.0, 0.0), snake=True)
         load = os.getloadavg()[0]
         outcome = run_raster(config, station, grid, folder, stream=io.StringIO(), md={"seed": SEED, "rate": RATE})
         disconnect_end_station(station)
-    kept = {"elapsed_s": outcome.elapsed, "drift_um_h": rate, "load_average": load, "problems": outcome.problems}
-    (folder / "found.json").write_text(json.dumps({**kept, **judged(folder / outcome.uid)}))
+    kept = {"elapsed_s": outcome.elapsed, "drift_um_h": rate, "drifted_um": rate * outcome.elapsed / 3600.0}
+    kept |= {"load_average": load, "problems": outcome.problems}
+    (folder / "found.json").write_text(json.dumps({**kept, **judged(folder / outcome.uid, rate, began)}))
 
 
-def judged(folder):
-    """Compare a run with the truth of the places it was to be about, over the pixels that lie on live flake."""
+def judged(folder, rate, began):
+    """Compare a run with the truth of the places it was to be about, over the pixels that lie on live flake.
+
+    `rate` is that of the sample's drift along x, um/h, since the time `began`, s.
+    """
     from microarpes.beamline.engine import RAW_JOURNAL
     from microarpes.beamline.journal import stream_events
     from microarpes.beamline.stored_run import read_run
     from microarpes.sim.sample import Sample
 
-    run = read_run(folder)
+    run, looks = read_run(folder), list(stream_events(folder / RAW_JOURNAL, "drift"))
+    at_first_look = rate * (looks[0]["data"]["time"] - began) / 3600.0 if looks else 0.0
     grid = run.start["grid"]
     x, y = np.meshgrid(*(np.linspace(line["start"], line["stop"], line["num"]) for line in (grid["x"], grid["y"])))
     windows = [(window["angle_low"], window["angle_high"]) for window in run.start["windows"]]
-    truth = Sample(SEED).truth(x.ravel(), y.ravel(), windows=windows)
+    truth = Sample(SEED).truth(x.ravel() - at_first_look, y.ravel(), windows=windows)
     used = (run.gap_map.joint_status.ravel() == "ok") & (truth.live_fraction >= 0.9)
-    gap, rate = run.gap_map.joint_delta.ravel()[used], run.gap_map.joint_gamma1.ravel()[used]
+    gap, gamma1 = run.gap_map.joint_delta.ravel()[used], run.gap_map.joint_gamma1.ravel()[used]
     error = gap - truth.gap[used]
-    r = float(np.corrcoef(gap, rate)[0, 1])
+    r = float(np.corrcoef(gap, gamma1)[0, 1])
     return {
+        "drifted_at_first_look_um": at_first_look,
         "pixels": int(used.sum()),
         "delta_rms_error_mev": float(np.sqrt(np.mean(error**2))),
         "pull_std": float((error / run.gap_map.joint_delta_stderr.ravel()[used]).std()),
@@ -123,7 +133,7 @@ def judged(folder):
                 key: doc["data"][key]
                 for key in ("time", "shift_x", "shift_y", "shift_x_error", "shift_y_error", "status")
             }
-            for doc in stream_events(folder / RAW_JOURNAL, "drift")
+            for doc in looks
         ],
     }
 
