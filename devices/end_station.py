@@ -7,7 +7,6 @@ over by `read` for the gate to judge, so that no failure can surface in the midd
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -66,12 +65,10 @@ class EndStation:
         name: str = "end_station",
     ) -> None:
         self.name = name
-        self.manipulator = manipulator
-        self.analyser = analyser
+        self.manipulator, self.analyser = manipulator, analyser
         self.beam = beam
         self.shutter = shutter
-        self.cryostat = cryostat
-        self.gauge = gauge
+        self.cryostat, self.gauge = cryostat, gauge
         self.source = source
         self.heartbeat = heartbeat
         self.guard = guard
@@ -81,7 +78,7 @@ class EndStation:
         self._attempt = Evidence()
         self._arrived: dict[str, float] = {}
         self._outstanding: list[Outcome] = []
-        #: Waits for the analyser's counters as they were before the exposure; None if they could not be asked for.
+        #: Waits for the counters as they were before the exposure; None if they could not be asked for.
         self._counters_before: Callable[[], Mapping[str, Any]] | None = None
         self._approach: Approach | None = None
         #: Axes that had set out ahead of an attempt were told to stop, and may not have come to rest.
@@ -104,11 +101,9 @@ class EndStation:
         Waits up to `value` seconds for every process variable, sets the region again, checks that it gives the same
         axes, and opens the shutter.
         """
-        status = Outcome()
-        threading.Thread(target=self._restore, args=(value, status), daemon=True).start()
-        return status
+        return followed_by(Outcome.reached(), lambda: self._restore(value))
 
-    def _restore(self, timeout: float, status: Outcome) -> None:
+    def _restore(self, timeout: float) -> None:
         try:
             connect(self.devices, timeout)
             self.forget_arrivals()
@@ -119,8 +114,6 @@ class EndStation:
             self.lost = False
         except Exception as error:  # noqa: BLE001 - the next attempt is refused and says why
             logger.error("the beamline could not be restored: %s", error)
-        finally:
-            status.set_finished()
 
     def _set_region_again(self, timeout: float) -> None:
         """Set the region again and refuse other axes; what a refused attempt before left is nothing to compare with."""
@@ -307,7 +300,7 @@ class EndStation:
         return {}
 
     def stop_exposure(self) -> None:
-        """Stop an exposure that is void; what was under way ends as evidence."""
+        """Stop a void exposure; what was under way ends as evidence."""
         try_to_stop(self.analyser)
 
     def pause(self) -> None:
