@@ -63,7 +63,7 @@ def asked(monkeypatch, tmp_path):
         }
         manipulator = SimpleNamespace(**axes, axes=axes, angles=lambda: list(ANGLES.values()))
         station = SimpleNamespace(manipulator=manipulator, watched=None)
-        journals = SimpleNamespace(directory=tmp_path, error=lambda: None)
+        journals = SimpleNamespace(directory=tmp_path, error=lambda: None, refuse_second=lambda: None)
         long_spectrum(config, station, journals, write(tmp_path), pixel, GOAL, {"comment": "again"})
         return given
 

@@ -98,7 +98,7 @@ def test_a_flat_field_of_another_detector_is_refused_before_anything_moves(ioc, 
     if flat is not None:
         np.save(microarpes.folder / "flat.npy", flat)
     (microarpes.folder / "beamline.toml").write_text(simulated_text().replace("# flat_field", "flat_field"))
-    for command in (["check"], ["map", "--points", "2x2", "--step", "5", "--directory", "runs"]):
+    for command in (["check"], ["map", "--points", "2x2", "--step", "20", "--directory", "runs"]):
         done = microarpes(*command, "--config", "beamline.toml", **ioc.environment)
         assert done.returncode != 0
         assert "Traceback" not in done.stderr
