@@ -11,33 +11,30 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bluesky import plan_stubs as bps
 from bluesky.utils import Msg
 
 from microarpes.devices.accepted_point import AcceptedPoint
 from microarpes.devices.end_station import EndStation
 from microarpes.devices.evidence import Evidence
 from microarpes.devices.flat_field import FlatField, window_factors
-from microarpes.devices.frame_file import FrameFile
 from microarpes.devices.region import AngleWindow, Region
 from microarpes.devices.rejected_frames import RejectedFrames
 from microarpes.devices.soft_record import SoftRecord
 from microarpes.plans.gate import Gate
-from microarpes.plans.guarded import guarded, with_shutter
+from microarpes.plans.guarded import with_shutter
 from microarpes.plans.guards import Guards
 from microarpes.plans.interruptions import InterruptionLog
 from microarpes.plans.limits import GateLimits
 from microarpes.plans.point_event import PointEvent
 from microarpes.plans.preflight import check_beam, check_metadata, check_region
 from microarpes.plans.reference_measurement import resting_place
+from microarpes.plans.run_of_points import run_of_points, set_region
 from microarpes.plans.start_document import calibration_record, instrument_document
 from microarpes.plans.sub_frames import split
 from microarpes.plans.take_point import MsgGenerator, PointTaker, come_to_rest
 
 logger = logging.getLogger(__name__)
 
-#: Seconds a region may take to be set.
-REGION_TIMEOUT = 60.0
 Request = Mapping[str, float]
 #: Takes the points; what it returns is what the plan returns.
 Body = Callable[[PointTaker], Generator[Msg, Any, Any]]
@@ -99,10 +96,10 @@ def point_run(
     ]
     if problems:
         raise ValueError("; ".join(problems))
-    yield from _set_region(station, region)
+    yield from set_region(station, region)
     sub_frames, part = split(region, station.exposure, limits.longest_exposure)
     if sub_frames > 1:
-        yield from _set_region(station, part)
+        yield from set_region(station, part)
     energy, angle = station.analyser.axes
     record = calibration_record(calibration, len(windows), len(angle))
     event = PointEvent(windows, energy, angle, record, sub_frames=sub_frames, limits=limits)
@@ -123,27 +120,14 @@ def point_run(
     start["region"] |= {"iterations": region.iterations, "acquire_time": region.acquire_time}
     gate = Gate.of(station, limits)
 
-    def run() -> MsgGenerator:
-        uid: str = yield from bps.open_run(start)
-        folder = directory / uid
-        folder.mkdir(parents=True, exist_ok=True)
-        factors = None if flat is None else flat.factors
-        frames = FrameFile(folder / start["frame_file"], energy, angle, station.analyser.frame_dtype, factors)
-        accepted = AcceptedPoint("accepted_point", event.data_keys(), frames)
-        rejected = RejectedFrames("rejected_frames", frames)
-        taker = PointTaker(
+    def make_taker(accepted: AcceptedPoint, rejected: RejectedFrames) -> PointTaker:
+        return PointTaker(
             station, gate, accepted, rejected, event.compose, storage_error, sub_frames, announce, record, guards, log
         )
-        yield Msg("stage", accepted)
-        yield from bps.declare_stream(accepted, name="primary")
-        try:
-            found = yield from guarded(station, guards, log, body(taker))
-        finally:
-            yield Msg("unstage", accepted)
-        yield from bps.close_run()
-        return uid, found
 
-    return (yield from with_shutter(station, run(), close_at_end=close_shutter))
+    factors = None if flat is None else flat.factors
+    run = run_of_points(station, start, event, body, make_taker, directory=directory, factors=factors)
+    return (yield from with_shutter(station, run, close_at_end=close_shutter))
 
 
 def check_requests(station: EndStation, requests: Sequence[Request]) -> list[str]:
@@ -200,8 +184,3 @@ def tell(device: SoftRecord, stream: str, values: Mapping[str, Any]) -> MsgGener
     yield Msg("read", device)
     yield Msg("save")
     yield Msg("rewindable", None, True)
-
-
-def _set_region(station: EndStation, region: Region) -> MsgGenerator:
-    yield Msg("set", station.analyser, region, group="region")
-    yield Msg("wait", None, group="region", timeout=REGION_TIMEOUT)

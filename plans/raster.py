@@ -7,24 +7,21 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from bluesky import plan_stubs as bps
-from bluesky.utils import Msg
-
 from microarpes.devices.accepted_point import AcceptedPoint
 from microarpes.devices.end_station import EndStation
 from microarpes.devices.flat_field import FlatField, window_factors
-from microarpes.devices.frame_file import FrameFile
 from microarpes.devices.region import AngleWindow, Region
 from microarpes.devices.rejected_frames import RejectedFrames
 from microarpes.plans.estimate import estimate
 from microarpes.plans.gate import Gate
-from microarpes.plans.guarded import guarded, with_shutter
+from microarpes.plans.guarded import with_shutter
 from microarpes.plans.guards import Guards
 from microarpes.plans.interruptions import InterruptionLog
 from microarpes.plans.limits import GateLimits
 from microarpes.plans.point_event import PointEvent
 from microarpes.plans.preflight import check_beam, check_kinds, check_metadata, check_raster, check_region
 from microarpes.plans.rows import Interleaved, TakeRows, take_rows
+from microarpes.plans.run_of_points import run_of_points, set_region
 from microarpes.plans.shapes import Shape
 from microarpes.plans.start_document import calibration_record, start_document
 from microarpes.plans.sub_frames import split
@@ -32,9 +29,6 @@ from microarpes.plans.take_point import MsgGenerator, PointTaker
 from microarpes.plans.targets import Target, planned_position
 
 logger = logging.getLogger(__name__)
-
-#: Seconds a region may take to be set.
-REGION_TIMEOUT = 60.0
 
 
 def gap_raster(
@@ -139,12 +133,12 @@ def gap_raster(
     ]
     if problems:
         raise ValueError("; ".join(problems))
-    yield from _set_region(station, region)
+    yield from set_region(station, region)
     # How long a sweep takes is known only when it is set.
     exposure = station.exposure
     sub_frames, part = split(region, exposure, limits.longest_exposure)
     if sub_frames > 1:
-        yield from _set_region(station, part)
+        yield from set_region(station, part)
     if not station.analyser.images_angles:
         raise ValueError(
             f"lens_mode = {region.lens_mode} gives an angle axis that is not in deg: no window at k_F in it"
@@ -177,40 +171,24 @@ def gap_raster(
     for warning in outlook.warnings:
         logger.warning(warning)
 
-    def raster() -> MsgGenerator:
-        uid: str = yield from bps.open_run(start)
-        folder = directory / uid
-        folder.mkdir(parents=True, exist_ok=True)
-        flat = None if flat_field is None else flat_field.factors
-        frames = FrameFile(folder / start["frame_file"], energy, angle, station.analyser.frame_dtype, flat)
-        accepted = AcceptedPoint("accepted_point", event.data_keys(), frames)
-        rejected = RejectedFrames("rejected_frames", frames)
-        taker = PointTaker(
-            station,
-            gate,
-            accepted,
-            rejected,
-            event.compose,
-            storage_error,
-            sub_frames,
-            announce,
-            record,
-            guards,
-            log,
+    def make_taker(accepted: AcceptedPoint, rejected: RejectedFrames) -> PointTaker:
+        return PointTaker(
+            station, gate, accepted, rejected, event.compose, storage_error, sub_frames, announce, record, guards, log
         )
-        yield Msg("stage", accepted)
-        # Describes the device now: later, between create and save, nothing is left at which a pause could cut in.
-        yield from bps.declare_stream(accepted, name="primary")
-        try:
-            ended_early = yield from guarded(station, guards, log, take(taker, rows, row_stop, interleaved, target))
-        finally:
-            yield Msg("unstage", accepted)
-        yield from bps.close_run(reason=ended_early)
-        return uid
 
-    return (yield from with_shutter(station, raster(), close_at_end=close_shutter))
+    def body(taker: PointTaker) -> MsgGenerator:
+        return (yield from take(taker, rows, row_stop, interleaved, target))
 
-
-def _set_region(station: EndStation, region: Region) -> MsgGenerator:
-    yield Msg("set", station.analyser, region, group="region")
-    yield Msg("wait", None, group="region", timeout=REGION_TIMEOUT)
+    # Ended early, by the operator: `take` says after which row, and the stop document with it.
+    run = run_of_points(
+        station,
+        start,
+        event,
+        body,
+        make_taker,
+        directory=directory,
+        factors=None if flat_field is None else flat_field.factors,
+        reason=lambda ended_early: ended_early,
+    )
+    uid, _ = yield from with_shutter(station, run, close_at_end=close_shutter)
+    return uid
