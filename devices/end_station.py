@@ -236,9 +236,7 @@ class EndStation:
     @property
     def over_counted(self) -> str:
         """Why the over-count guard struck in the last exposure; empty if it did not."""
-        if self.guard is None or self.guard.tripped is None:
-            return ""
-        return f"the detector counted {self.guard.tripped:.3g} counts/s, its limit is {self.guard.limit:.3g} counts/s"
+        return "" if self.guard is None else self.guard.refusal
 
     def read(self) -> dict[str, Reading]:
         """Return the `Evidence` of the attempt under the key ``evidence``; never raises."""
@@ -254,16 +252,15 @@ class EndStation:
                 attempt.message = str(self.analyser.state.message.get(use_monitor=False))
             if self.lost:
                 attempt.errors.append("a connection to the beamline was lost during the attempt")
-            if over := self.over_counted or self._frame_over_count(attempt):
-                attempt.errors.append(over)
+            if self.guard is not None and attempt.counted_fraction >= 1.0:
+                # The energies of a sweep's frame were not counted at one time.
+                self.guard.look_at(attempt.frame, attempt.acquire_time)
+            if self.over_counted:
+                attempt.errors.append(self.over_counted)
         except Exception as error:  # noqa: BLE001 - evidence, judged by the gate
             attempt.errors.append(f"reading: {error}")
         attempt.ledger["time_read"] = time.perf_counter() - started
         return {"evidence": {"value": attempt, "timestamp": time.time()}}
-
-    def _frame_over_count(self, attempt: Evidence) -> str:
-        swept = attempt.counted_fraction < 1.0  # then the energies of a frame were not counted at one time
-        return "" if self.guard is None or swept else self.guard.refusal(attempt.frame, attempt.acquire_time)
 
     def _look_at_the_shutter(self, attempt: Evidence) -> None:
         """Read the shutter too where beam was missing: whether it was the cause decides on a partial exposure."""

@@ -40,19 +40,28 @@ class OverCountGuard(Device):
         self.tripped = None
         self._on_trip = on_trip
 
-    def refusal(self, frame: NDArray[Any] | None, seconds: float) -> str:
-        """Return why a frame of so many seconds holds more than the detector may count; empty if it does not.
+    @property
+    def refusal(self) -> str:
+        """Why it tripped since `reset`; empty if it did not."""
+        if self.tripped is None:
+            return ""
+        return f"the detector counted {self.tripped:.3g} counts/s, its limit is {self.limit:.3g} counts/s"
+
+    def look_at(self, frame: NDArray[Any] | None, seconds: float) -> None:
+        """Trip on a frame of so many seconds that holds more than the detector may count.
 
         The count rate is told beside the frame and may be heard of only after it.
         """
         counts = 0.0 if frame is None else float(np.sum(frame, dtype=np.float64))
-        if not seconds > 0 or not counts > self.limit * seconds:
-            return ""
-        return f"the frame holds {counts / seconds:.3g} counts/s, the limit is {self.limit:.3g} counts/s"
+        if seconds > 0 and counts > self.limit * seconds:
+            self._trip(counts / seconds)
 
     def _on_rate(self, value: Any = None, **_: Any) -> None:
-        rate = float(value)
-        if not rate <= self.limit and self.tripped is None:
+        if not float(value) <= self.limit:
+            self._trip(float(value))
+
+    def _trip(self, rate: float) -> None:
+        if self.tripped is None:
             self.tripped = rate
             if self._on_trip is not None:
                 self._on_trip(rate)

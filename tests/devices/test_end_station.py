@@ -8,12 +8,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from ophyd.sim import make_fake_device
 from ophyd.status import Status
 
 from microarpes.devices.end_station import SOURCE_SETTINGS, EndStation
 from microarpes.devices.environment import OPEN
 from microarpes.devices.exposure_time import ExposureTime
 from microarpes.devices.manipulator import AXES
+from microarpes.devices.over_count_guard import OverCountGuard
 from microarpes.devices.region import Region
 
 REGION = Region(centre_energy=95.5, iterations=2, acquire_time=0.5)
@@ -101,6 +103,7 @@ class Exposing:
         self.away = None
         self.outcome, self.counters_error, self.frame_error = None, None, None
         self.detector_state = 0
+        self.frame = np.zeros((3, 4))
         self.changed = []
         self.exposure_status = None
         self.name = "analyser"
@@ -134,7 +137,7 @@ class Exposing:
             name: {"value": s.get(), "timestamp": s.timestamp, "alarm_severity": 0} for name, s in others.items()
         }
         readings["detector_state"] = {"value": self.detector_state}
-        return readings, np.zeros((3, 4))
+        return readings, self.frame
 
     def changed_settings(self, readings):
         assert "detector_state" in readings
@@ -187,18 +190,9 @@ def silent(**parts):
     return SimpleNamespace(walk_signals=lambda **_: (), name="device", **parts)
 
 
-class Guard:
-    limit, tripped, name = 1e6, None, "guard"
-    found_in_frame = ""
-
-    def reset(self, on_trip):
-        self.tripped, self.trip = None, on_trip
-
-    def refusal(self, frame, seconds):
-        return self.found_in_frame if frame is not None and seconds == 1.5 else ""
-
-    def walk_signals(self, **_):
-        return ()
+def make_guard():
+    """An over-count guard whose count rate is that of the test."""
+    return make_fake_device(OverCountGuard)("COUNT_RATE", limit=1e6, name="guard")
 
 
 def make_station(check="gated", **more):
@@ -486,12 +480,11 @@ def shifted(analyser):
 
 
 def test_the_over_count_guard_watches_each_exposure_and_spares_the_detector():
-    guard = Guard()
+    guard = make_guard()
     station = make_station(guard=guard)
     station.set({"x": 1.0}).wait(SOON)
     station.trigger().wait(SOON)
-    guard.tripped = 2e6
-    guard.trip(2e6)
+    guard.rate.sim_put(2e6)
     assert station.analyser.aborted == 1
     assert station.shutter.close_command.puts == [1]
     assert "2e+06 counts/s, its limit is 1e+06" in station.over_counted
@@ -499,36 +492,41 @@ def test_the_over_count_guard_watches_each_exposure_and_spares_the_detector():
     assert attempt(station).errors == []
 
 
-def test_a_frame_that_holds_too_much_is_evidence_before_the_rate_is_heard_of():
-    guard = Guard()
-    guard.found_in_frame = "the frame holds 2e+06 counts/s"
-    station = make_station(guard=guard)
+#: 300 x 400 channels of 20 counts in 1.5 s are 1.6e6 counts/s.
+BRIGHT = np.full((300, 400), 20, dtype=np.uint16)
+
+
+def test_a_frame_that_holds_too_much_spares_the_detector_before_the_rate_is_heard_of():
+    station = make_station(guard=make_guard())
     station.analyser.exposure_time = ExposureTime(real=1.5, counted=1.5)
-    assert attempt(station).errors == [guard.found_in_frame]
+    station.analyser.frame = BRIGHT
+    evidence = attempt(station)
+    assert "1.6e+06 counts/s, its limit is 1e+06" in station.over_counted
+    assert evidence.errors == [station.over_counted]
+    assert station.shutter.close_command.puts == [1]
 
 
 def test_the_frame_of_a_sweep_is_not_taken_for_one_exposure():
-    guard = Guard()
-    guard.found_in_frame = "the frame holds 2e+06 counts/s"
-    station = make_station(guard=guard)
+    station = make_station(guard=make_guard())
     station.analyser.exposure_time = ExposureTime(real=1.5, counted=0.75)
+    station.analyser.frame = BRIGHT
     assert attempt(station).errors == []
+    assert station.over_counted == ""
 
 
 @pytest.mark.parametrize("away", ["analyser", "shutter"])
 def test_the_detector_is_spared_by_whichever_answers(away):
-    guard = Guard()
+    guard = make_guard()
     station = make_station(guard=guard)
     station.set({"x": 1.0}).wait(SOON)
     station.trigger().wait(SOON)
     if away == "analyser":
         station.analyser.away = TimeoutError("could not connect")
-        guard.trip(2e6)
+        guard.rate.sim_put(2e6)
         assert station.shutter.close_command.puts == [1]
     else:
         station.shutter.close_command.away = TimeoutError("could not connect")
-        with pytest.raises(TimeoutError):
-            guard.trip(2e6)
+        guard.rate.sim_put(2e6)
         assert station.analyser.aborted == 1
 
 
