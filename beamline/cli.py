@@ -106,6 +106,7 @@ def map_(
         bool, typer.Option("--accept-differences", help="Resume though the beamline is not as it was.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask, whatever time and disk it takes.")] = False,
+    fly: Annotated[bool, typer.Option("--fly", help="Expose while the axis moves over a row.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what it will take, and move nothing.")] = False,
 ) -> None:
     """Raster whatever beamline the config names; or take up a raster where an earlier run of it ended."""
@@ -113,8 +114,19 @@ def map_(
     from microarpes.beamline.map import resume_map, run_map
 
     if resume is not None:
-        if shape or exposure or sample or operator or windows or dry_run or any(v is not None for v in grid.values()):
-            raise Refused("--resume goes on as the run began: leave out where to measure, exposure, sample and windows")
+        if (
+            shape
+            or exposure
+            or sample
+            or operator
+            or windows
+            or dry_run
+            or fly
+            or any(v is not None for v in grid.values())
+        ):
+            raise Refused(
+                "--resume goes on as the run began: leave out where to measure, exposure, sample, windows and --fly"
+            )
         resume_map(
             config, resume, directory=directory, accept_differences=accept_differences, page=page, control=control,
             summary=summary,
@@ -122,7 +134,7 @@ def map_(
         return
     run_map(
         config, _shape(shape, grid), directory=directory, exposure=exposure, sample=sample, operator=operator,
-        page=page, control=control, summary=summary, windows=windows, yes=yes, dry_run=dry_run,
+        page=page, control=control, summary=summary, windows=windows, yes=yes, dry_run=dry_run, fly=fly,
     )  # fmt: skip
 
 

@@ -98,11 +98,12 @@ def run_map(
     windows: Path | None = None,
     yes: bool = False,
     dry_run: bool = False,
+    fly: bool = False,
 ) -> None:
     """Say what a raster will take, then raster, fit live, store; print where the run is.
 
     With `dry_run` it ends after the first: no motor moves. What takes very long or most of the disk is asked about,
-    unless `yes` answers before.
+    unless `yes` answers before. With `fly` the rows are taken in flight.
 
     Raises
     ------
@@ -139,5 +140,8 @@ def run_map(
     from microarpes.beamline.raster_run import run_raster
 
     with shown_page(directory, page, control=control):
-        outcome = run_raster(config, station, shape, directory, stream=sys.stdout, wait_for_control=control)
+        outcome = run_raster(
+            config, station, shape, directory, stream=sys.stdout, wait_for_control=control,
+            fly=config.fly if fly else None,
+        )  # fmt: skip
     finish_run(directory, outcome, summary=summary)

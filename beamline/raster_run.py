@@ -25,6 +25,7 @@ from microarpes.beamline.reference_fit import fit_edges
 from microarpes.beamline.resume import Objections, Unfinished, moved_away
 from microarpes.beamline.stop_signals import StopSignals
 from microarpes.devices.region import AngleWindow
+from microarpes.plans.fly import Fly
 from microarpes.plans.grid import RasterPoint
 from microarpes.plans.raster import gap_raster
 from microarpes.plans.reference_measurement import ReferenceMeasurement, Target
@@ -87,11 +88,12 @@ def configured_raster(
     journals: RunJournals,
     md: Mapping[str, Any] | None = None,
     server: ControlServer | None = None,
+    fly: Fly | None = None,
 ) -> MsgGenerator:
     """Return the plan of a raster with the region, windows, calibration and gate of a configuration.
 
     Frames go where the journals go, and no exposure begins while the journals cannot be written. A server is told why
-    the plan pauses, and can have it end after a row.
+    the plan pauses, and can have it end after a row. With `fly` its rows are taken in flight.
 
     Raises
     ------
@@ -107,6 +109,7 @@ def configured_raster(
         config.windows,
         calibration_record(config),
         limits=config.gate,
+        fly=fly,
         **references(config, station, shape, config.windows, planned_position),
         **surroundings(config, station, journals, md or {}, server),
     )
@@ -208,6 +211,7 @@ def run_raster(
     md: Mapping[str, Any] | None = None,
     follower_timeout: float = 120.0,
     accept_differences: bool = False,
+    fly: Fly | None = None,
 ) -> RasterOutcome:
     """Raster, fit and store; return when the followers have caught up.
 
@@ -233,6 +237,8 @@ def run_raster(
         Seconds the followers may need after the last point.
     accept_differences : bool
         Resume though the beamline is not as it was.
+    fly : Fly, optional
+        Take the rows of a shape in flight.
 
     Raises
     ------
@@ -258,7 +264,7 @@ def run_raster(
                     )  # fmt: skip
                     followers.catch_up(raster.uid)
                 else:
-                    plan = configured_raster(config, station, raster, journals, md, server)
+                    plan = configured_raster(config, station, raster, journals, md, server, fly)
                 status = drive(engine, plan, question)
             elapsed = time.monotonic() - started
             problems = [] if watchers[0].settle(WATCHER_TIMEOUT) else ["the followers could not be started"]

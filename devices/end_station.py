@@ -21,7 +21,7 @@ from microarpes.devices.approach import Approach, set_out
 from microarpes.devices.beam import Beam, TopUp
 from microarpes.devices.channel_access import Reading, connect, read_fresh
 from microarpes.devices.environment import Cryostat, Heartbeat, Shutter, Source, VacuumGauge
-from microarpes.devices.evidence import Evidence
+from microarpes.devices.evidence import Evidence, Flown
 from microarpes.devices.joint_status import all_done, followed_by
 from microarpes.devices.kept_shutter import KeptShutter
 from microarpes.devices.manipulator import AXES, Manipulator
@@ -151,12 +151,13 @@ class EndStation:
             *(device for device in (self.guard, self.top_up, self.watched) if device is not None),
         )
 
-    def set(self, request: Mapping[str, float], *, ahead: bool = False) -> Status:
+    def set(self, request: Mapping[str, float], *, ahead: bool = False, flown: Flown | None = None) -> Status:
         """Begin an attempt: move the axes that are not known to be at the request; the status never fails.
 
         With `ahead` the axes set out for an attempt that will begin later, by the same request: it takes these moves
         for its own, and what became of them is evidence in it. An empty request moves nothing and ends when everything
-        that was under way has come to rest.
+        that was under way has come to rest. With `flown` nothing is moved either: one axis is flying, the others are
+        at the request.
         """
         if not request:
             self.approach_stopped = False
@@ -165,9 +166,13 @@ class EndStation:
             self._approach = approach = self._set_out(request)
             return all_done(approach.statuses, lambda: None)
         began = time.perf_counter()
-        self._attempt = attempt = Evidence(request=dict(request))
+        self._attempt = attempt = Evidence(request=dict(request), flown=flown)
         if self.lost:
             attempt.errors.append("a connection to the beamline was lost and it is not restored")
+        if flown is not None:
+            self._arrived.pop(flown.axis, None)
+            attempt.ledger |= dict.fromkeys(("time_kinematic", "time_overlap", "time_move"), 0.0)
+            return all_done([], lambda: None)
         joined = self._approach if self._approach is not None and self._approach.request == request else None
         self._approach, approach = None, joined or self._set_out(request)
         attempt.errors += approach.errors

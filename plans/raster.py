@@ -13,16 +13,20 @@ from bluesky.utils import Msg
 from microarpes.devices.accepted_point import AcceptedPoint
 from microarpes.devices.end_station import EndStation
 from microarpes.devices.flat_field import FlatField, window_factors
+from microarpes.devices.flight import Flight
 from microarpes.devices.frame_file import FrameFile
 from microarpes.devices.region import AngleWindow, Region
 from microarpes.devices.rejected_frames import RejectedFrames
 from microarpes.plans.estimate import estimate
+from microarpes.plans.fly import Fly
+from microarpes.plans.fly_row import Flyer, with_velocity
 from microarpes.plans.gate import Gate
 from microarpes.plans.grid import RasterPoint
 from microarpes.plans.guarded import guarded, with_shutter
 from microarpes.plans.guards import Guards
 from microarpes.plans.interruptions import InterruptionLog
 from microarpes.plans.limits import GateLimits
+from microarpes.plans.pace import Pace, axes_of, check_fly, describe, too_slow
 from microarpes.plans.point_event import PointEvent
 from microarpes.plans.preflight import check_beam, check_metadata, check_raster, check_region
 from microarpes.plans.rows import Interleaved, planned_position, take_rows
@@ -58,6 +62,7 @@ def gap_raster(
     guards: Guards | None = None,
     interruptions: InterruptionLog | None = None,
     close_shutter: bool = True,
+    fly: Fly | None = None,
     md: Mapping[str, Any] | None = None,
 ) -> MsgGenerator:
     """Raster a sample and emit one event a pixel.
@@ -104,6 +109,8 @@ def gap_raster(
         Where pauses by hand are noted; what held the run up is told in the stream ``interruptions``.
     close_shutter : bool, optional
         Close the shutter at the end of the run, however it ends.
+    fly : Fly, optional
+        Take the rows in flight, in Fixed mode: the start document's ``plan_name`` is then ``gap_fly``.
     md : mapping, optional
         Goes into the start document: sample, operator and the like; JSON, below 1 MB.
 
@@ -123,6 +130,7 @@ def gap_raster(
         *check_region(station, region),
         *check_beam(station, limits),
         *check_metadata(md or {}),
+        *([] if fly is None else check_fly(station, shape, region, limits, fly)),
     ]
     if problems:
         raise ValueError("; ".join(problems))
@@ -138,7 +146,8 @@ def gap_raster(
         )
     energy, angle = station.analyser.axes
     record = calibration_record(calibration, len(windows), len(angle))
-    event = PointEvent(windows, energy, angle, record, sub_frames=sub_frames, limits=limits)
+    flown = [] if fly is None else axes_of(shape)
+    event = PointEvent(windows, energy, angle, record, sub_frames=sub_frames, limits=limits, flown=flown)
     if region.swept:
         flat_field = None
     if flat_field is not None:
@@ -152,6 +161,9 @@ def gap_raster(
     start["sub_frames"] = {"number": sub_frames, "iterations": part.iterations, "acquire_time": part.acquire_time}
     rows = [left for row in shape.rows() if (left := [point for point in row if point.pixel not in done])]
     start["num_points"] = sum(map(len, rows))
+    pace = None if fly is None else Pace(fly, exposure)
+    if pace is not None:
+        start |= {"plan_name": "gap_fly", "fly": describe(station, shape, pace)}
     guards, log = guards or Guards(), interruptions or InterruptionLog()
     start["guards"] = guards.document()
     start |= {**at_angles(station.manipulator.angles()), **(md or {})}
@@ -160,6 +172,13 @@ def gap_raster(
         raise ValueError("; ".join(problems))
     for warning in outlook.warnings:
         logger.warning(warning)
+    flyer = None
+    if pace is not None:
+        flight = Flight({name: getattr(station.manipulator, name) for name in flown})
+        if problems := too_slow(flight, station, shape, pace):
+            flight.destroy()
+            raise ValueError("; ".join(problems))
+        flyer = Flyer(flight, pace)
 
     def raster() -> MsgGenerator:
         uid: str = yield from bps.open_run(start)
@@ -187,14 +206,15 @@ def gap_raster(
         yield from bps.declare_stream(accepted, name="primary")
         try:
             ended_early = yield from guarded(
-                station, guards, log, take_rows(taker, rows, row_stop, interleaved, target)
+                station, guards, log, take_rows(taker, rows, row_stop, interleaved, target, flyer)
             )
         finally:
             yield Msg("unstage", accepted)
         yield from bps.close_run(reason=ended_early)
         return uid
 
-    return (yield from with_shutter(station, raster(), close_at_end=close_shutter))
+    plan = raster() if flyer is None else with_velocity(flyer.flight, raster())
+    return (yield from with_shutter(station, plan, close_at_end=close_shutter))
 
 
 def _set_region(station: EndStation, region: Region) -> MsgGenerator:

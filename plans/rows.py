@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from bluesky.utils import Msg
 
+from microarpes.plans.fly_row import Flyer, fly_row
 from microarpes.plans.grid import RasterPoint
 from microarpes.plans.take_point import MsgGenerator, PointTaker, come_to_rest, take_point
 
@@ -36,6 +37,7 @@ def take_rows(
     row_stop: Callable[[], bool] = lambda: False,
     interleaved: Sequence[Interleaved] = (),
     target: Callable[[RasterPoint], Mapping[str, float]] = planned_position,
+    flyer: Flyer | None = None,
 ) -> Generator[Msg, Any, str | None]:
     """Take every pixel, row by row, until `row_stop` says to end after a row; return after which, None after the last.
 
@@ -53,11 +55,16 @@ def take_rows(
         Asked before each row, and after the last, whether they are due. No axis sets out for a row before which one is.
     target : callable
         Returns where the axes have to be for a pixel, axis to um and deg; by default its planned position.
+    flyer : Flyer, optional
+        Flies over the rows; without one every pixel is taken at rest.
     """
     for measurement in interleaved:
         yield from measurement.prepare(taker)
     for number, (row, next_row) in enumerate(zip(rows, [*rows[1:], []], strict=True)):
         yield from _measure_due(taker, interleaved, number, len(rows))
+        if flyer is not None:
+            yield from fly_row(taker, flyer, row, target)
+            next_row = row = []
         for point, after in itertools.zip_longest(row, [*row[1:], *next_row[:1]]):
             # Asked with the last pixel of the row only: a wish may be taken back, a schedule may be of time.
             stays = after is None or (

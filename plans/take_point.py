@@ -76,7 +76,11 @@ class PointTaker:
 
 
 def take_point(
-    taker: PointTaker, pixel: int, request: Mapping[str, float], following: Mapping[str, float] | None = None
+    taker: PointTaker,
+    pixel: int,
+    request: Mapping[str, float],
+    following: Mapping[str, float] | None = None,
+    attempt: int = 1,
 ) -> MsgGenerator:
     """Take one point and emit its event; retake what the gate refuses, then pause with the reason.
 
@@ -92,21 +96,28 @@ def take_point(
     following : mapping, optional
         That of the next point: the axes set out for it once this one is judged good, while it is stored. What becomes
         of their moves is judged with the next point.
+    attempt : int
+        Number of the first: above 1 where others were refused before.
     """
     yield Msg("checkpoint")
     yield Msg("rewindable", None, False)
-    summed, attempt = yield from take_exposures(taker, pixel, request)
+    summed, attempt = yield from take_exposures(taker, pixel, request, attempt)
     if following is not None:
         yield Msg("set", taker.station, dict(following), ahead=True, group="move")
-    yield from _store(taker, summed, pixel, attempt)
-    yield Msg("create", None, name="primary")
-    yield Msg("read", taker.accepted)
-    yield Msg("save")
+    yield from emit(taker, summed, pixel, attempt)
     yield Msg("rewindable", None, True)
 
 
+def emit(taker: PointTaker, evidence: Evidence, pixel: int, attempt: int) -> MsgGenerator:
+    """Store the frame of a point that was judged good, then emit its event."""
+    yield from _store(taker, evidence, pixel, attempt)
+    yield Msg("create", None, name="primary")
+    yield Msg("read", taker.accepted)
+    yield Msg("save")
+
+
 def take_exposures(
-    taker: PointTaker, pixel: int, request: Mapping[str, float]
+    taker: PointTaker, pixel: int, request: Mapping[str, float], attempt: int = 1
 ) -> Generator[Msg, Any, tuple[Evidence, int]]:
     """Expose at a place until the gate has accepted what makes a point; return their sum and the attempts it took.
 
@@ -120,18 +131,13 @@ def take_exposures(
         What refused frames are filed under; negative for what is no pixel.
     request : mapping
         Axis to position, um and deg.
+    attempt : int
+        Number of the first.
     """
     good: list[Evidence] = []
-    refusals = _Refusals(pixel, taker.gate.limits.max_attempts)
+    refusals = _Refusals(pixel, taker.gate.limits.max_attempts, attempt)
     while len(good) < taker.sub_frames:
-        yield from _wait_for_storage(taker)
-        yield from _wait_for_guards(taker)
-        yield from tell_interruptions(taker.interruptions)
-        if taker.station.lost:
-            yield Msg("prepare", taker.station, group="prepare")
-            yield Msg("wait", None, group="prepare")
-        if taker.station.approach_stopped:
-            yield from come_to_rest(taker)
+        yield from wait_until_ready(taker)
         evidence, reasons = yield from _attempt(taker, request)
         reasons = reasons or overflow(good, evidence)
         if not reasons:
@@ -140,10 +146,22 @@ def take_exposures(
             refusals.in_a_row = 0
             continue
         refusals.attempt += 1
-        yield from _reject(taker, evidence, pixel, refusals.attempt - 1, reasons)
+        yield from reject(taker, evidence, pixel, refusals.attempt - 1, reasons)
         if reasons != [INTERRUPTED]:
             yield from refusals.pause_or_delay(taker, reasons)
     return total(good), refusals.attempt
+
+
+def wait_until_ready(taker: PointTaker) -> MsgGenerator:
+    """Wait until what is measured can be stored, no guard holds the run, and the beamline is there."""
+    yield from _wait_for_storage(taker)
+    yield from _wait_for_guards(taker)
+    yield from tell_interruptions(taker.interruptions)
+    if taker.station.lost:
+        yield Msg("prepare", taker.station, group="prepare")
+        yield Msg("wait", None, group="prepare")
+    if taker.station.approach_stopped:
+        yield from come_to_rest(taker)
 
 
 #: Seconds before the retake after the first, second, ... failure: most faults of a beamline pass by themselves.
@@ -200,7 +218,7 @@ def _attempt(taker: PointTaker, request: Mapping[str, float]) -> Generator[Msg, 
     if taker.gate.limits.top_up == "gate" and not interrupted():
         yield from _wait_for_injection(taker, interrupted)
     if not interrupted():
-        yield from _expose(taker, interrupted)
+        yield from expose(taker, interrupted)
     reading = None
     if not interrupted():
         reading = yield Msg("read", taker.station)
@@ -208,19 +226,29 @@ def _attempt(taker: PointTaker, request: Mapping[str, float]) -> Generator[Msg, 
         yield from come_to_rest(taker)
         return Evidence(request=dict(request)), guards.tripped_by_exposure() or [INTERRUPTED]
     evidence: Evidence = reading["evidence"]["value"]
+    return evidence, judge(taker, evidence)
+
+
+def judge(taker: PointTaker, evidence: Evidence) -> list[str]:
+    """Return why the gate refuses an attempt; an empty list accepts it."""
     started = time.perf_counter()
     reasons = taker.gate.judge(evidence)
     evidence.ledger["time_gate"] = time.perf_counter() - started
-    return evidence, reasons
+    return reasons
 
 
-def _expose(taker: PointTaker, interrupted: Callable[[], bool]) -> MsgGenerator:
+def expose(
+    taker: PointTaker, interrupted: Callable[[], bool], meanwhile: Callable[[], MsgGenerator] | None = None
+) -> MsgGenerator:
+    """Expose once, with the guards told of it; `meanwhile` is done while the exposure is under way."""
     taker.guards.exposing = True
     try:
         yield Msg("trigger", taker.station, group="expose")
         if interrupted():
             # A guard that tripped before the exposure had begun has stopped nothing.
             taker.station.stop_exposure()
+        elif meanwhile is not None:
+            yield from meanwhile()
         yield Msg("wait", None, group="expose")
     finally:
         taker.guards.exposing = False
@@ -263,7 +291,8 @@ def _store(taker: PointTaker, evidence: Evidence, pixel: int, attempt: int) -> M
         yield from _wait_for_storage(taker)
 
 
-def _reject(taker: PointTaker, evidence: Evidence, pixel: int, attempt: int, reasons: list[str]) -> MsgGenerator:
+def reject(taker: PointTaker, evidence: Evidence, pixel: int, attempt: int, reasons: list[str]) -> MsgGenerator:
+    """Keep a refused frame apart; the next attempt moves every axis again."""
     taker.station.forget_arrivals()
     reason = "; ".join(reasons)
     logger.warning("pixel %d, attempt %d not accepted: %s", pixel, attempt, reason)
