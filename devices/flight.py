@@ -22,7 +22,7 @@ from ophyd.signal import EpicsSignalBase
 from ophyd.status import Status
 
 from microarpes.devices.axis import Axis
-from microarpes.devices.channel_access import CONNECTION_TIMEOUT, connect
+from microarpes.devices.channel_access import CONNECTION_TIMEOUT
 from microarpes.devices.evidence import Evidence
 
 logger = logging.getLogger(__name__)
@@ -128,7 +128,8 @@ class Flight:
         for name, signal in self._readbacks.items():
             signal.subscribe(self._listener(name), run=False)
         if self._own:
-            connect(self._readbacks.values(), CONNECTION_TIMEOUT)
+            for signal in self._readbacks.values():
+                signal.wait_for_connection(timeout=CONNECTION_TIMEOUT)
 
     def _listener(self, name: str) -> Any:
         def heard(value: Any = None, timestamp: float = 0.0, **_: Any) -> None:

@@ -79,8 +79,9 @@ class _Pass:
     taker: PointTaker
     flyer: Flyer
     leg: Leg
-    #: Pixel to the attempt by which it is taken at rest.
-    missed: dict[int, int]
+    #: Pixels whose event was emitted, and those of which an exposure was refused or void.
+    done: set[int]
+    refused: set[int]
     #: How many pixels the axis has come to, whatever became of them.
     reached: int = 0
     pending: _Shot | None = None
@@ -127,18 +128,19 @@ def fly_row(
         Returns where the axes have to be for a pixel, axis to um and deg.
     """
     for stretch in stretches(row):
-        missed: dict[int, int] = {}
+        done: set[int] = set()
+        refused: set[int] = set()
         left = list(stretch)
         yield Msg("checkpoint")
         yield Msg("rewindable", None, False)
         while (axis := flown_axis(left)) is not None:
             yield from wait_until_ready(taker)
-            left = yield from _fly_over(taker, flyer, left, axis, target, missed)
+            left = yield from _fly_over(taker, flyer, left, axis, target, done, refused)
         yield Msg("rewindable", None, True)
-        missed |= {point.pixel: 1 for point in left}
         for point in stretch:
-            if point.pixel in missed:
-                yield from take_point(taker, point.pixel, target(point), attempt=missed[point.pixel])
+            if point.pixel not in done:
+                attempt = 2 if point.pixel in refused else 1
+                yield from take_point(taker, point.pixel, target(point), attempt=attempt)
 
 
 def _fly_over(
@@ -147,7 +149,8 @@ def _fly_over(
     points: list[RasterPoint],
     axis: str,
     target: Callable[[RasterPoint], Mapping[str, float]],
-    missed: dict[int, int],
+    done: set[int],
+    refused: set[int],
 ) -> Generator[Msg, Any, list[RasterPoint]]:
     """Fly over pixels once; return those that are to be flown over again."""
     requests = [dict(target(point)) for point in points]
@@ -156,9 +159,8 @@ def _fly_over(
         leg = flyer.pace.leg(taker.station, requests, axis)
     except Exception as error:  # noqa: BLE001 - taken at rest, where the gate says what is wrong
         logger.warning("a row is taken at rest: %s", error)
-        missed |= {point.pixel: 1 for point in points}
         return []
-    over = _Pass(taker, flyer, leg, missed)
+    over = _Pass(taker, flyer, leg, done, refused)
     yield Msg("set", taker.station, {**requests[0], axis: leg.start}, group="move")
     yield Msg("wait", None, group="move")
     if not over.interrupted():
@@ -180,7 +182,6 @@ def _fly_over(
         yield from pause_with_reason(taker, f"in a row that was flown over: {over_counted}; the shutter is closed")
     if rest := points[over.reached :]:
         logger.warning("%d pixels of a row are taken at rest: %s", len(rest), flight.error or "the flight ended early")
-        missed |= {point.pixel: 1 for point in rest}
     return []
 
 
@@ -203,10 +204,11 @@ def _come_to(over: _Pass, point: RasterPoint, request: Mapping[str, float]) -> M
     seconds = flight.seconds_until(request[over.leg.axis] - over.leg.way * half_way)
     over.reached += 1
     if seconds is not None and seconds * over.leg.velocity < -LATE * over.leg.step:
-        over.missed[point.pixel] = 1
         return
     evidence = yield from _shoot(over, request)
     if evidence is None:
+        if over.pending is not None:
+            yield from _void(over, over.pending)
         yield from _void(over, _Shot(point.pixel, Evidence(request=dict(request))))
         return
     over.overheads.append(time.perf_counter() - began - over.flyer.pace.exposure)
@@ -260,17 +262,18 @@ def _judge(over: _Pass, shot: _Shot) -> MsgGenerator:
     over.pending = None
     if reasons := judge(over.taker, shot.evidence):
         over.refused_in_a_row += 1
-        over.missed[shot.pixel] = 2
+        over.refused.add(shot.pixel)
         yield from reject(over.taker, shot.evidence, shot.pixel, 1, reasons)
         return
     over.refused_in_a_row = 0
     over.taker.gate.accept(shot.evidence)
     yield from emit(over.taker, shot.evidence, shot.pixel, 1)
+    over.done.add(shot.pixel)
 
 
 def _void(over: _Pass, shot: _Shot) -> MsgGenerator:
     over.pending = None
-    over.missed[shot.pixel] = 2
+    over.refused.add(shot.pixel)
     reasons = over.taker.guards.tripped_by_exposure() or [INTERRUPTED]
     yield from reject(over.taker, shot.evidence, shot.pixel, 1, reasons)
 

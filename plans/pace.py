@@ -34,7 +34,7 @@ MEMORY = 200
 
 def flown_axis(row: Row) -> str | None:
     """Return the axis along which a row is straight and equidistant; None if along none, or if it is one pixel."""
-    places = np.array([(point.x, point.y) for point in row])
+    places = np.array([(point.x, point.y) for point in row]).reshape(-1, 2)
     steps = np.diff(places, axis=0)
     for fast, name in enumerate("xy"):
         along, across = steps[:, fast], steps[:, 1 - fast]

@@ -21,6 +21,7 @@ FIELDS = {
     ".BVEL": 2000.0,
     ".BACC": 0.01,
     ".DIR": 0,
+    ".OFF": 0.0,
     ".SPMG": 3,
     ".EGU": "um",
     ".LVIO": 0,
