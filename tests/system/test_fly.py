@@ -84,4 +84,4 @@ def test_the_flown_gaps_are_as_true_as_the_stepped_ones(runs):
     (_, stepped), (_, flown) = runs
     # 100 pixels: the correlation of two samples of the same map differs by a few hundredths, the width of pulls by 0.1
     assert flown["truth_correlation"] > stepped["truth_correlation"] - 0.1
-    assert flown["pull_width"] == pytest.approx(stepped["pull_width"], abs=0.35)
+    assert flown["pull_std"] == pytest.approx(stepped["pull_std"], abs=0.35)
