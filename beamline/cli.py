@@ -105,6 +105,9 @@ def map_(
     accept_differences: Annotated[
         bool, typer.Option("--accept-differences", help="Resume though the beamline is not as it was.")
     ] = False,
+    repeat: Annotated[
+        int, typer.Option(min=1, help="Take the map so many times, every other time backwards; a summary FILE each.")
+    ] = 1,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask, whatever time and disk it takes.")] = False,
     fly: Annotated[bool, typer.Option("--fly", help="Expose while the axis moves over a row.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what it will take, and move nothing.")] = False,
@@ -114,16 +117,8 @@ def map_(
     from microarpes.beamline.map import resume_map, run_map
 
     if resume is not None:
-        if (
-            shape
-            or exposure
-            or sample
-            or operator
-            or windows
-            or dry_run
-            or fly
-            or any(v is not None for v in grid.values())
-        ):
+        others = shape, exposure, sample, operator, windows, dry_run, fly, repeat > 1
+        if any(others) or any(value is not None for value in grid.values()):
             raise Refused(
                 "--resume goes on as the run began: leave out where to measure, exposure, sample, windows and --fly"
             )
@@ -135,6 +130,7 @@ def map_(
     run_map(
         config, _shape(shape, grid), directory=directory, exposure=exposure, sample=sample, operator=operator,
         page=page, control=control, summary=summary, windows=windows, yes=yes, dry_run=dry_run, fly=fly,
+        repeat=repeat,
     )  # fmt: skip
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import time
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -38,6 +41,11 @@ class BeamlineSection(Section):
     name: str
     operator: str = ""
     hardware_interlock: str = ""
+    beamtime_ends: datetime | None = None
+
+    def time_left(self) -> float:
+        """Return what is left of the beamtime, s; infinite where its end is not told."""
+        return math.inf if self.beamtime_ends is None else self.beamtime_ends.timestamp() - time.time()
 
 
 class ChannelAccessSection(Section):

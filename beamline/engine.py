@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import queue
 import sys
@@ -13,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bluesky import RunEngine
-from bluesky.preprocessors import SupplementalData
+from bluesky.preprocessors import baseline_wrapper
 from bluesky.utils import DefaultDuringTask
 
 from microarpes.beamline.journal import JournalError, JournalWriter
+from microarpes.beamline.journal_lock import is_being_written
 
 if TYPE_CHECKING:
     from microarpes.devices.end_station import EndStation
@@ -57,6 +59,15 @@ class RunJournals:
         if name == "stop":
             writer, self._writer = self._writer, None
             writer.close()
+
+    def refuse_second(self) -> None:
+        """Raise ValueError while another process measures a run of this directory: both would move the same axes."""
+        for journal in self.directory.glob(f"*/{RAW_JOURNAL}"):
+            if journal.parent.name != self.run_uid and is_being_written(journal):
+                raise ValueError(
+                    f"run {journal.parent.name[:8]} in {self.directory} is being measured by another process; wait for "
+                    "its end, or stop it; nothing was moved"
+                )
 
     def error(self) -> Exception | None:
         """Try to write what the disk refused; return the error that is left, or None."""
@@ -148,7 +159,8 @@ def make_engine(directory: Path, station: EndStation | None = None) -> tuple[Run
     engine.subscribe(journals)
     if station is not None:
         baseline = [station.manipulator, station.beam, station.cryostat, station.gauge, station.source]
-        engine.preprocessors.append(SupplementalData(baseline=baseline))
+        # Not SupplementalData: each of its wrappers costs every message of every point, also with nothing to monitor.
+        engine.preprocessors.append(functools.partial(baseline_wrapper, devices=baseline))
     return engine, journals
 
 

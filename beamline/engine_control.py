@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from bluesky.utils import TransitionError
 
+from microarpes.beamline.operator_hold import MAX_REASON, OperatorHold, Refusal
 from microarpes.beamline.pause_question import ask
 from microarpes.plans.interruptions import OPERATOR, PLAN, Interruption, InterruptionLog
 
@@ -32,13 +33,7 @@ logger = logging.getLogger(__name__)
 PATIENCE = 20.0
 #: Seconds between two looks at what has no way to tell.
 LOOK = 0.1
-#: Characters of a reason that are kept.
-MAX_REASON = 300
 ASKED = "asked for through the control channel"
-
-
-class Refusal(Exception):
-    """A request cannot be granted; the message is one line: what was asked, what was found, what to do."""
 
 
 class EngineControl:
@@ -64,7 +59,7 @@ class EngineControl:
         self._pause_asked = False
         self._resume = False
         self._abort: str | None = None
-        self._held = ""
+        self._hold = OperatorHold()
         self._pause: Interruption | None = None
         #: Pauses by hand, for the stream of the run.
         self.interruptions = InterruptionLog()
@@ -81,7 +76,7 @@ class EngineControl:
             "resume": lambda request: self._go_on(),
             "stop-after-row": lambda request: self._stop_after_row("stop-after-row", True),
             "go-on-after-row": lambda request: self._stop_after_row("go-on-after-row", False),
-            "hold": self._hold,
+            "hold": self._take_hold,
             "release": self._release,
             "abort": self._end,
         }
@@ -134,7 +129,7 @@ class EngineControl:
 
     def held(self) -> str:
         """Return the text with which an operator holds the run; empty where none does."""
-        return self._held
+        return self._hold.text
 
     @property
     def has_run(self) -> bool:
@@ -215,7 +210,7 @@ class EngineControl:
                 self._reason, self._pause_asked, self._resume = "", False, False
             if new == "idle":
                 self._abort = None
-                self._held = ""
+                self._hold.text = ""
                 self.row_stop.clear()
             self._changed.notify_all()
         if self._earlier_hook is not None:
@@ -287,22 +282,17 @@ class EngineControl:
             else:
                 self.row_stop.clear()
 
-    def _hold(self, request: Mapping[str, Any]) -> None:
-        text = request.get("text")
-        if not isinstance(text, str) or not text.strip() or len(text) > MAX_REASON:
-            raise Refusal(f"hold was asked without a text of up to {MAX_REASON} characters; say why the run is held")
+    def _take_hold(self, request: Mapping[str, Any]) -> None:
         with self._changed:
             self._refuse_without_run("hold")
             if self.guards is None:
                 raise Refusal("hold was asked, the run under way has no guards; pause it")
-            self._held = " ".join(text.split())
+            self._hold.take(request)
 
     def _release(self, request: Mapping[str, Any]) -> None:
         with self._changed:
             self._refuse_without_run("release")
-            if not self._held:
-                raise Refusal("release was asked, nobody holds the run; ask for its state")
-            self._held = ""
+            self._hold.release()
 
     def _end(self, request: Mapping[str, Any]) -> None:
         why = request.get("reason", "")

@@ -12,7 +12,7 @@ from microarpes.beamline.map import RunFailed, RunStopped
 from microarpes.beamline.raster_run import RasterOutcome
 from microarpes.beamline.report import write_gap_map
 from microarpes.beamline.report_material import gather
-from microarpes.beamline.run_chain import read_map
+from microarpes.beamline.run_chain import joined, read_chain
 from microarpes.beamline.stored_figures import (
     NOT_FITTED,
     gap_figures,
@@ -22,7 +22,7 @@ from microarpes.beamline.stored_figures import (
     title,
     truth_of_run,
 )
-from microarpes.beamline.stored_run import StoredRun, read_run
+from microarpes.beamline.stored_run import StoredRun
 from microarpes.beamline.summary import summarise, summary_text, write_summary
 
 GAP_PICTURE = "gap_map.png"
@@ -50,7 +50,8 @@ def finish_run(directory: Path, outcome: RasterOutcome, *, summary: Path | None,
     """
     folder = (Path(directory) / outcome.uid).resolve()
     # A run that resumes others: the map is of all of them, the clock its own.
-    run, own = read_map(folder), read_run(folder)
+    chain = read_chain(folder)
+    run, own = joined(chain), chain[-1]
     truth, live = truth_of_run(run, seed)
     picture = folder / GAP_PICTURE
     write_gap_map(picture, map_picture(run, truth), title=title(run))

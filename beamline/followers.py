@@ -45,10 +45,13 @@ class Followers:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
-        """Start fit and catalog for the run that begins."""
+        """Start the catalog for the run that begins, and the fit if it is of a map."""
         if name != "start":
             return
         writer = ("--raw-writer", str(os.getpid()))
+        if "grid" not in doc:
+            self._start("catalog", doc["uid"], *writer, "--raw-only")
+            return
         fit = self._start("fit", doc["uid"], *writer, *self.fit_arguments)
         self._start("catalog", doc["uid"], *writer, "--derived-writer", str(fit.pid))
 
@@ -57,10 +60,10 @@ class Followers:
 
         The followers it had may still be at work on it; then these wait for their end.
         """
-        self._start("fit", uid, "--wait", *self.fit_arguments, name=f"fit of run {uid[:8]}")
-        self._start("catalog", uid, "--wait", name=f"catalog of run {uid[:8]}")
+        self._start("fit", uid, "--wait", *self.fit_arguments)
+        self._start("catalog", uid, "--wait")
 
-    def _start(self, what: str, uid: str, *arguments: str, name: str = "") -> subprocess.Popen[bytes]:
+    def _start(self, what: str, uid: str, *arguments: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", f"microarpes.beamline.follow_{what}"]
         command += ["--directory", str(self.directory), "--run", uid, *arguments]
         log = self.directory / uid / f"{what}.log"
@@ -72,7 +75,7 @@ class Followers:
         # At once: a follower takes seconds of a core before it is up. Not in a session of its own: Linux schedules
         # sessions as equals (autogroup), whatever the niceness of what runs in them.
         os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS[what])
-        self.processes[name or what] = process
+        self.processes[f"{what} of run {uid[:8]}"] = process
         return process
 
     def wait(self, timeout: float = 120.0) -> list[str]:
@@ -91,10 +94,10 @@ class Followers:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-                problems.append(f"the follower {what} did not catch up within {timeout:g} s; see its log in the run")
+                problems.append(f"the {what} did not catch up within {timeout:g} s; see its log in the run")
                 continue
             if status != 0:
-                problems.append(f"the follower {what} ended with status {status}; see its log in its folder")
+                problems.append(f"the {what} ended with status {status}; see its log in its folder")
         self.processes.clear()
         return problems
 

@@ -283,6 +283,16 @@ def follow(
         reader.close()
 
 
+def stream_events(path: Path, stream: str) -> Iterator[Document]:
+    """Yield the events of one stream of a run."""
+    descriptors: set[str] = set()
+    for name, doc in read_documents(path):
+        if name == "descriptor" and doc["name"] == stream:
+            descriptors.add(doc["uid"])
+        elif name == "event" and doc["descriptor"] in descriptors:
+            yield doc
+
+
 def end_of_records(path: Path) -> int:
     """Return the offset, in bytes, just after the last whole record."""
     if Path(path).stat().st_size < len(MAGIC):

@@ -10,29 +10,27 @@ from typing import IO, Any
 
 def lock_for_writing(file: IO[Any]) -> bool:
     """Take the lock of an open journal until it is closed; return False where another process has it."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        # A file system without locks: journals have names of their own, and nothing but a resume opens one again.
-        return True
-    return True
+    return _take(file, fcntl.LOCK_EX)
 
 
 def is_being_written(path: Path) -> bool:
     """Tell whether a living process has a journal open for writing."""
     with open(path, "rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return False
+        return not _take(file, fcntl.LOCK_SH)
 
 
 def wait_for_writer(path: Path) -> None:
     """Return when no living process has a journal open for writing; at once where there is no journal."""
     with contextlib.suppress(OSError), open(path, "rb") as file:
         fcntl.flock(file, fcntl.LOCK_SH)
+
+
+def _take(file: IO[Any], kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        # A file system without locks: journals have names of their own, and nothing but a resume opens one again.
+        return True
+    return True

@@ -74,7 +74,7 @@ def resume_map(
     from microarpes.beamline.finish import finish_run
     from microarpes.beamline.raster_run import run_raster
 
-    close_orphan(folder, "interrupted: what took it was gone")
+    close_orphan(folder)
     sys.stdout.write(f"resuming run {unfinished.uid[:8]}: {len(unfinished.done)} pixels are there\n")
     with shown_page(folder.parent, page, control=control):
         outcome = run_raster(
@@ -82,6 +82,10 @@ def resume_map(
             accept_differences=accept_differences,
         )  # fmt: skip
     finish_run(folder.parent, outcome, summary=summary)
+
+
+def _numbered(file: Path | None, number: int) -> Path | None:
+    return None if file is None else file.with_stem(f"{file.stem}-{number}")
 
 
 def run_map(
@@ -99,11 +103,13 @@ def run_map(
     yes: bool = False,
     dry_run: bool = False,
     fly: bool = False,
+    repeat: int = 1,
 ) -> None:
     """Say what a raster will take, then raster, fit live, store; print where the run is.
 
     With `dry_run` it ends after the first: no motor moves. What takes very long or most of the disk is asked about,
-    unless `yes` answers before. With `fly` the rows are taken in flight.
+    unless `yes` answers before. With `fly` the rows are taken in flight. With `repeat` the map is taken so many times,
+    every other time backwards, and the summary of the second is ``FILE-2.json``.
 
     Raises
     ------
@@ -112,7 +118,7 @@ def run_map(
     RunFailed
         The run was aborted or a follower did not finish.
     RunStopped
-        The operator had it end after a row.
+        The operator had it end after a row; no other map is taken.
     """
     config = load_config(config_file)
     changes: dict[str, dict[str, Any]] = {}
@@ -130,18 +136,22 @@ def run_map(
     station = connect_end_station(config)
     from microarpes.beamline.outlook import agreed, look_ahead
 
-    outlook = look_ahead(config, station, shape, directory)
+    outlook = look_ahead(config, station, shape, directory, repeat)
     sys.stdout.write("".join(f"{line}\n" for line in outlook.lines()))
+    sys.stdout.write("".join(f"note: {line}\n" for line in outlook.warnings))
     if dry_run:
-        sys.stdout.write("".join(f"note: {line}\n" for line in (*outlook.warnings, *outlook.doubts)))
+        sys.stdout.write("".join(f"to be agreed to: {line}\n" for line in outlook.doubts))
         return
     agreed(outlook, yes)
     from microarpes.beamline.finish import finish_run
     from microarpes.beamline.raster_run import run_raster
+    from microarpes.beamline.repeats import repeats
 
     with shown_page(directory, page, control=control):
-        outcome = run_raster(
-            config, station, shape, directory, stream=sys.stdout, wait_for_control=control,
-            fly=config.fly if fly else None,
-        )  # fmt: skip
-    finish_run(directory, outcome, summary=summary)
+        for md, backwards in repeats(repeat):
+            number = md["repeat"]["number"]
+            outcome = run_raster(
+                config, station, shape, directory, stream=sys.stdout, wait_for_control=control, backwards=backwards,
+                md=md if repeat > 1 else None, fly=config.fly if fly else None,
+            )  # fmt: skip
+            finish_run(directory, outcome, summary=_numbered(summary, number) if number > 1 else summary)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from microarpes.plans.shapes import Shape
 
 
-def look_ahead(config: Config, station: EndStation, shape: Shape, directory: Path) -> Estimate:
-    """Set the region, which tells how long an exposure is, and reckon what the raster takes; no motor moves.
+def look_ahead(config: Config, station: EndStation, shape: Shape, directory: Path, repeat: int = 1) -> Estimate:
+    """Set the region, which tells how long an exposure is, and reckon what `repeat` rasters take; no motor moves.
 
     Raises
     ------
@@ -36,7 +37,15 @@ def look_ahead(config: Config, station: EndStation, shape: Shape, directory: Pat
         raise ValueError("; ".join(problems))
     station.analyser.set(config.region).wait(REGION_TIMEOUT)
     on_sample = beam(config, station.manipulator.angles())
-    outlook = estimate(station, shape.rows(), station.exposure, directory, on_sample)
+    once = estimate(station, shape.rows(), station.exposure, directory, on_sample)
+    outlook = replace(
+        once,
+        points=repeat * once.points,
+        motion=repeat * once.motion,
+        dose=repeat * once.dose,
+        disk=repeat * once.disk,
+        left=config.beamline.time_left(),
+    )
     if outlook.refusals:
         raise ValueError("; ".join(outlook.refusals))
     return outlook

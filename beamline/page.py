@@ -11,7 +11,7 @@ from typing import Any
 from bokeh.document import Document as BokehDocument
 from bokeh.models import Div
 
-from microarpes.beamline.kept_mask import starting_mask
+from microarpes.beamline.kept_mask import MASK_FILE, starting_mask
 from microarpes.beamline.page_choices import Choices
 from microarpes.beamline.page_controls import ViewControls
 from microarpes.beamline.page_findings import Findings, FindingsThread
@@ -83,6 +83,7 @@ class Page:
         style, self.theme, self._viewers = STYLES[theme], theme, viewers
         self.feed, self.fits, self.findings, self.clock = feed, fits, findings, clock
         self.choices = Choices(feed)
+        self._kept_at = self._mask_time()
         self.choices.begin_with(starting_mask(feed.folder))
         self.header, self.operator = Header(self.choices, engine.state_of), operator
         self.maps = Maps(self.choices, style)
@@ -102,7 +103,7 @@ class Page:
             Task(self._read, 0.0), Task(self.maps.update, 0.1), self._show, Task(self.windows.update, 0.2),
             Task(self.maps.update_marks, 0.3), Task(self._write, 0.5), Task(self.maps.update_others, 1.0),
             Task(self._compare, 1.0), Task(self.statistics.update, 1.5), Task(self.time_line.update, 2.0),
-            Task(self._reckon, 3.0),
+            Task(self._reckon, 3.0), Task(self._see_mask, 3.0),
         ]  # fmt: skip
         for task in self.tasks:
             task.call()
@@ -157,6 +158,18 @@ class Page:
     def _reckon(self) -> None:
         self.findings.refresh(self.fits.ready.is_set())
 
+    def _mask_time(self) -> int:
+        try:
+            return (self.feed.folder / MASK_FILE).stat().st_mtime_ns
+        except OSError:
+            return 0
+
+    def _see_mask(self) -> None:
+        """Learn of a mask that was kept on another page; what is masked on this one stays its viewer's choice."""
+        if (found := self._mask_time()) != self._kept_at:
+            self._kept_at = found
+            self.choices.kept = starting_mask(self.feed.folder)
+
     def _compare(self) -> None:
         self.regions.update(self.fits.ready.is_set())
 
@@ -167,7 +180,7 @@ class Page:
 
     def _put(self, name: str, text: str) -> None:
         if self.texts[name].text != text:
-            self.texts[name].text = text
+            self.texts[name].update(text=text, visible=bool(text))
 
     def _written(self, found: Findings | None) -> Iterator[tuple[str, str]]:
         """Yield the texts of the page by name."""
@@ -187,4 +200,4 @@ def text_div(name: str) -> Div:
     """Return an empty piece of text; its letters come from the page's own style sheet."""
     from bokeh.models import ImportedStyleSheet
 
-    return Div(text="", css_classes=[name], stylesheets=[ImportedStyleSheet(url="/assets/page.css")])
+    return Div(text="", visible=False, css_classes=[name], stylesheets=[ImportedStyleSheet(url="/assets/page.css")])

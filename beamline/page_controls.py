@@ -9,6 +9,8 @@ from bokeh.models import Button, CheckboxGroup, ImportedStyleSheet, NumericInput
 
 from microarpes.beamline.page_choices import LEVELS, Choices
 from microarpes.beamline.page_maps import PALETTES, Maps
+from microarpes.beamline.page_plan import plan_line
+from microarpes.beamline.page_python import stored_lines, tiled_lines
 
 
 class ViewControls:
@@ -21,17 +23,20 @@ class ViewControls:
         self.pixel = TextInput(title="pixel", value="", width=80, **look)
         self.follow = CheckboxGroup(labels=["follow the newest pixel"], active=[0], **look)
         self.levels = Select(title="levels", value="robust", options=list(LEVELS), width=100, **look)
-        self.low = NumericInput(title="gap from (meV)", mode="float", width=100, **look)
-        self.high = NumericInput(title="gap to (meV)", mode="float", width=100, **look)
+        self.low = NumericInput(title="gap from (meV)", mode="float", width=130, **look)
+        self.high = NumericInput(title="gap to (meV)", mode="float", width=130, **look)
         self.lock = CheckboxGroup(labels=["lock the levels"], active=[], **look)
         self.force = CheckboxGroup(labels=["levels below 4 x the error"], active=[], **look)
         self.palette = Select(title="colours", value="viridis", options=list(PALETTES), width=100, **look)
-        self.region = Select(title="region drawn", value="A", options=["A", "B"], width=100, **look)
-        self.clear = Button(label="clear regions", width=120, **look)
-        self.max_error = NumericInput(title="mask error above (meV)", mode="float", width=165, **look)
-        self.max_goodness = NumericInput(title="mask deviance/dof above", mode="float", width=165, **look)
-        self.plan = TextAreaInput(title="region to plan", value="", rows=2, width=330, **look)
-        self.python = TextAreaInput(title="this pixel in Python", value="", rows=5, width=520, **look)
+        self.region = Select(title="region drawn", value="A", options=["A", "B"], width=120, **look)
+        self.clear = Button(label="clear regions", width=135, **look)
+        self.max_error = NumericInput(title="mask error above (meV)", mode="float", width=205, **look)
+        self.max_goodness = NumericInput(title="mask deviance/dof above", mode="float", width=205, **look)
+        self.plan = TextAreaInput(title="region A to plan", value="", rows=2, width=330, max_length=None, **look)
+        self.python, self.tiled = (
+            TextAreaInput(title=title, value="", rows=6, width=620, max_length=None, **look)
+            for title in ("this pixel in Python, from the run's folder", "this pixel in Python, from the catalog")
+        )
         for widget, limit in ((self.max_error, choices.max_error), (self.max_goodness, choices.max_goodness)):
             widget.value = limit if np.isfinite(limit) else None
         self._connect()
@@ -40,7 +45,7 @@ class ViewControls:
     def roots(self) -> dict[str, Any]:
         """Widgets by name."""
         names = (
-            "pixel follow levels low high lock force palette region clear max_error max_goodness plan python"
+            "pixel follow levels low high lock force palette region clear max_error max_goodness plan python tiled"
         ).split()
         return {f"set_{name}": getattr(self, name) for name in names}
 
@@ -115,35 +120,13 @@ class ViewControls:
         pixel = self.choices.pixel
         _set(self.pixel, value="" if pixel is None else str(pixel))
         _set(self.follow, active=[0] if self.choices.follow else [])
-        _set(self.plan, value=plan_line(self.choices, self.maps))
-        _set(self.python, value="" if pixel is None else python_lines(self.choices, pixel))
+        _set(self.plan, value=plan_line(self.choices.feed.start or {}, self.maps.raster, self.choices.regions.get("A")))
+        measured = pixel is not None and self.choices.feed.status.flat[pixel] != ""
+        for widget, lines in ((self.python, stored_lines), (self.tiled, tiled_lines)):
+            _set(widget, value=lines(self.choices.feed, pixel) if measured and pixel is not None else "")
 
 
 def _set(widget: Any, **values: Any) -> None:
     for name, value in values.items():
         if getattr(widget, name) != value:
             setattr(widget, name, value)
-
-
-def plan_line(choices: Choices, maps: Maps) -> str:
-    """Return the line that rasters region A at the same step, for the session's prompt."""
-    mask = choices.regions.get("A")
-    if mask is None:
-        return ""
-    rows, columns = np.nonzero(mask)
-    x, y = maps.raster.x[[columns.min(), columns.max()]], maps.raster.y[[rows.min(), rows.max()]]
-    step = maps.raster.pitch[0]
-    nx, ny = (round(abs(float(axis[1] - axis[0])) / step) + 1 for axis in (x, y))
-    return f"RE(raster({nx}, {ny}, step={step:g}, centre=({x.mean():g}, {y.mean():g})))"
-
-
-def python_lines(choices: Choices, pixel: int) -> str:
-    """Return the lines that open a pixel of this run in Python."""
-    folder = choices.feed.folder
-    return (
-        "from microarpes.beamline.stored_run import read_run\n"
-        f"run = read_run({str(folder)!r})\n"
-        f"event = run.events[{pixel}]\n"
-        "edc, energy = event['data']['edc'], run.start['energy_axis']\n"
-        f"gap = run.gap_map.joint_delta.flat[{pixel}], run.gap_map.joint_delta_stderr.flat[{pixel}]"
-    )

@@ -25,8 +25,8 @@ from microarpes.analysis import (
 )
 from microarpes.analysis.calibration import Calibration
 from microarpes.analysis.event_fit import EventFitter, RunLayout
-from microarpes.beamline.page_raster import RasterView
 from microarpes.beamline.page_run import RunFeed
+from microarpes.beamline.raster_view import RasterView
 
 logger = logging.getLogger(__name__)
 

@@ -27,15 +27,13 @@ class FramePanel:
         self.figure = new_figure(
             style,
             "frame",
-            560,
-            190,
-            min_border_left=76,
+            min_border_left=80,
             x_range=Range1d(*x),
             y_range=Range1d(max(y[0], -250.0), y[1]),
             name="frame",
         )
         self.figure.xaxis.axis_label, self.figure.yaxis.axis_label = "angle (deg)", "E \N{MINUS SIGN} E_F (meV)"
-        self.figure.grid.grid_line_color = None
+        self.figure.grid.grid_line_color, self.figure.yaxis.ticker.desired_num_ticks = None, 4
         palette = "Greys256" if style.name == "dark" else [f"#{v:02x}{v:02x}{v:02x}" for v in range(255, -1, -1)]
         self.mapper = LinearColorMapper(palette=palette, low=0.0, high=1.0)
         self.source = ColumnDataSource({"image": []})

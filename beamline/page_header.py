@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,20 @@ def time_left(times: list[float], left: int) -> tuple[float, float]:
     return left * float(steps.mean()), left * float(steps.std()) / np.sqrt(steps.size) + float(steps.std()) * np.sqrt(
         left
     )
+
+
+def interrupted(interruptions: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return how often a run was interrupted and for how long altogether; nothing where it was not.
+
+    Examples
+    --------
+    >>> interrupted([{"duration": 40.0}, {"duration": 25.5}])
+    ['2 interruptions, 00:01:06']
+    """
+    if not interruptions:
+        return []
+    number = f"{len(interruptions)} interruption" + ("s" if len(interruptions) > 1 else "")
+    return [f"{number}, {clock(sum(float(one['duration']) for one in interruptions))}"]
 
 
 class Header:
@@ -73,6 +87,8 @@ class Header:
             found.append(f"{int((attempts > 1).sum())} of the last {attempts.size} points were refused and taken again")
         if self.feed.stop is not None and self.feed.stop["exit_status"] != "success":
             found.append(f"the run ended as {self.feed.stop['exit_status']}: {self.feed.stop.get('reason', '')}")
+        if not self.feed.within_reach:
+            found.append(f"the files of the run are away: {self.feed.folder} cannot be read; what was read is shown")
         waiting = int((self.feed.status == WAITING).sum())
         if waiting > 100:
             found.append(f"the fit is {waiting} pixels behind")
@@ -87,7 +103,11 @@ class Header:
         """Return the whole."""
         done = self.feed.n_measured
         total = int((self.feed.start or {}).get("num_points") or self.feed.status.size)
-        parts = [f"<b>{html.escape(self.state(now))}</b>", f"{done} of {total} pixels"]
+        state = self.state(now)
+        if state.startswith("paused"):
+            state = state.partition(":")[0]  # the alarm says why
+        parts = [f"<b class='state'>{html.escape(state)}</b>", f"{done} of {total} pixels"]
+        parts += interrupted(self.feed.interruptions)
         if self.feed.stop is None and done < total:
             left, error = time_left(self.feed.history["time"], total - done)
             steps = intervals(self.feed.history["time"])
@@ -139,7 +159,8 @@ def pixel_html(choices: Choices, text: str) -> str:
     following = "newest pixel" if choices.follow else "chosen pixel"
     x, y = (float(choices.feed.planes[f"manipulator_{axis}"].flat[pixel]) for axis in "xy")
     place = f"x, y = {x:.1f}, {y:.1f} \N{MICRO SIGN}m" if np.isfinite(x) else ""
-    return f"<b>{following} {pixel}</b>, {place}: {html.escape(verdict)}<br>{html.escape(text)}"
+    numbers = html.escape(text) if text and text != verdict else "&nbsp;"
+    return f"<b>{following} {pixel}</b>, {place}: {html.escape(verdict)}<br>{numbers}"
 
 
 def findings_html(found: Findings | None, start: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,16 +25,17 @@ from matplotlib.path import Path as Outline
 from numpy.typing import NDArray
 
 from microarpes.beamline.page_choices import Choices
-from microarpes.beamline.page_raster import RasterView
+from microarpes.beamline.page_marks import Marks
 from microarpes.beamline.page_style import PageStyle, new_figure, style_axis, style_colour_bar
-from microarpes.beamline.pixel_classes import CLASSES, robust_levels, wide_enough
+from microarpes.beamline.pixel_classes import robust_levels, wide_enough
 from microarpes.beamline.planned import visit_of
+from microarpes.beamline.raster_view import RasterView
 
-#: Plane, title, unit, whether its span is held above the error's.
+#: Plane, title, unit; what the gap's is called is for the run to say.
 SHOWN = (
-    ("delta", "gap at k_F", "meV"),
-    ("gamma1", "rate \N{GREEK CAPITAL LETTER GAMMA}\N{SUBSCRIPT ONE} (with in-spot gap spread)", "meV"),
-    ("delta_stderr", "error of the gap (one sigma)", "meV"),
+    ("delta", "", "meV"),
+    ("gamma1", "\N{GREEK CAPITAL LETTER GAMMA}\N{SUBSCRIPT ONE}, includes in-spot gap spread", "meV"),
+    ("delta_stderr", "error of the gap (1 \N{GREEK SMALL LETTER SIGMA})", "meV"),
     ("total_counts", "intensity of the frame", "counts"),
 )
 #: What a source of the maps holds, for the picture and for what is told under the pointer.
@@ -42,7 +44,8 @@ PLANES = (
     "manipulator_y",
 )  # fmt: skip
 ERRORS = {"delta": "delta_stderr", "gamma1": "gamma1_stderr"}
-LARGE, SMALL = (600, 540), (290, 200)
+#: Room for the frames at first, px; page.js then makes them as large as the page has room for, in the same shape.
+LARGE, SMALL = (560, 480), (200, 160)
 PALETTES = {"viridis": "Viridis256", "cividis": "Cividis256", "grey": "Greys256"}
 #: Fewer new pixels than this are sent one by one, more with the whole map.
 FEW = 24
@@ -73,16 +76,9 @@ class Maps:
         # The large map is sent pixel by pixel, the others every second: a browser draws a figure anew for each change.
         self.image = ColumnDataSource(self._planes())
         self.others = ColumnDataSource(self._planes())
-        self.classes = {
-            kind.label: ColumnDataSource(self.raster.stretches(np.zeros(self.feed.shape, bool))) for kind in CLASSES
-        }
-        self.marks = {name: ColumnDataSource({"x": [], "y": []}) for name in ("path", "beam")}
-        self.cursor = ColumnDataSource({"x": [], "y": [], "width": [], "height": []})
-        self.regions = {name: ColumnDataSource({"x": [], "y": [], "width": [], "height": []}) for name in ("A", "B")}
-        self.spot = ColumnDataSource({"x": [], "y": [], "width": [], "height": [], "angle": []})
+        self.marks = Marks(choices, self.raster, style)
         self.mappers: dict[str, LinearColorMapper] = {}
-        self.figures = {name: self._figure(name, title, unit) for name, title, unit in SHOWN}
-        self.choices.watch(self._draw_choices)
+        self.figures = {name: self._figure(name, title or gap_title(start), unit) for name, title, unit in SHOWN}
 
     def _planes(self) -> dict[str, Any]:
         return {name: [self._upright(name)] for name in PLANES}
@@ -99,10 +95,12 @@ class Maps:
         scale = min(room[0] / (right - left), room[1] / (top - bottom))
         width, height = max(round(scale * (right - left)), 60), max(round(scale * (top - bottom)), 40)
         plot = new_figure(
-            self.style, title, width, height, x_range=self._ranges[0], y_range=self._ranges[1],
-            toolbar_location="right" if name == "delta" else None, name=f"map {name}",
-            min_border_left=64 if name == "delta" else 50,
+            self.style, title, (width, height), x_range=self._ranges[0], y_range=self._ranges[1],
+            toolbar_location="right" if name == "delta" else None, name=f"map {name}", min_border_left=50,
         )  # fmt: skip
+        if name != "delta":
+            plot.xaxis.ticker.desired_num_ticks, plot.yaxis.ticker.desired_num_ticks = 3, 4
+            plot.title.offset, plot.title.text_font_size = -46, "16px"  # from the left of the figure, or it is cut off
         mapper = LinearColorMapper(palette=PALETTES["viridis"], low=0.0, high=1.0, nan_color="rgba(0,0,0,0)")
         self.mappers[name] = mapper
         image = plot.image(
@@ -115,51 +113,12 @@ class Maps:
         style_colour_bar(bar, self.style)
         plot.add_layout(bar, "right")
         plot.grid.grid_line_color = None
-        self._overlays(plot, name)
+        self.marks.put_on(plot, name)
         self._tools(plot, image, name)
         if name == "delta":
             plot.xaxis.axis_label, plot.yaxis.axis_label = "x (\N{MICRO SIGN}m)", "y (\N{MICRO SIGN}m)"
             style_axis(plot.xaxis[0], self.style)
         return plot
-
-    def _overlays(self, plot: Any, name: str) -> None:
-        if name != "total_counts":
-            for kind in CLASSES:
-                plot.rect(
-                    x="x", y="y", width="width", height="height", source=self.classes[kind.label], line_color=None,
-                    fill_color=self.style.panel, hatch_pattern=kind.pattern, hatch_color=self.style.faint,
-                    hatch_scale=8, hatch_weight=1, name=kind.label,
-                )  # fmt: skip
-        if name == "delta":
-            plot.line(
-                "x",
-                "y",
-                source=self.marks["path"],
-                line_color=self.style.faint,
-                line_dash="dotted",
-                line_width=1,
-                name="path ahead",
-            )
-            plot.ellipse(
-                "x", "y", width="width", height="height", angle="angle", source=self.spot,
-                fill_color=None, line_color=self.style.alarm, line_width=2,
-            )  # fmt: skip
-            plot.scatter(
-                "x", "y", source=self.marks["beam"], marker="cross", size=18, line_color=self.style.alarm, line_width=3
-            )
-        for region, dash in (("A", "solid"), ("B", "dashed")):
-            plot.rect(
-                x="x", y="y", width="width", height="height", source=self.regions[region], fill_color="white",
-                fill_alpha=0.18, line_color=self.style.second, line_dash=dash, line_width=2, name=f"region {region}",
-            )  # fmt: skip
-        plot.rect(
-            x="x", y="y", width="width", height="height", source=self.cursor, fill_color=None, line_color="white",
-            line_width=5,
-        )  # fmt: skip
-        plot.rect(
-            x="x", y="y", width="width", height="height", source=self.cursor, fill_color=None, line_color="black",
-            line_width=2, name="cursor",
-        )  # fmt: skip
 
     def _tools(self, plot: Any, image: Any, name: str) -> None:
         tooltips = [
@@ -192,10 +151,12 @@ class Maps:
 
     def _selected(self, event: Any) -> None:
         if event.final:
-            self.choices.set_region(self.choices.region_drawn, self.inside(event.geometry))
+            inside = self.inside(event.geometry)
+            chosen = None if inside is None else inside & self.raster.visited
+            self.choices.set_region(self.choices.region_drawn, chosen)
 
     def inside(self, geometry: dict[str, Any]) -> NDArray[np.bool_] | None:
-        """Return the pixels whose centres lie within a drawn box or lasso, shape (ny, nx)."""
+        """Return the cells whose centres lie within a drawn box or lasso, shape (ny, nx)."""
         x, y = np.meshgrid(self.raster.x, self.raster.y)
         if geometry["type"] == "rect":
             across = (x >= geometry["x0"]) & (x <= geometry["x1"])
@@ -225,14 +186,14 @@ class Maps:
             return
         self._others = state
         self.others.data = self._planes()
-        self._draw_classes()
-        self._draw_path()
+        self.marks.draw_classes()
+        self.marks.draw_path()
         self.set_levels()
 
     def update_marks(self) -> None:
         """Bring beam, cursor and regions up to date."""
-        self._draw_beam()
-        self._draw_choices()
+        self.marks.draw_beam()
+        self.marks.draw_choices()
 
     def _send(self, pixels: set[int]) -> None:
         places = [self.raster.place(pixel) for pixel in pixels]
@@ -268,48 +229,24 @@ class Maps:
             return wide_enough(float(good.min()), float(good.max()), least)
         return robust_levels(good.astype(np.float64), least)
 
-    def _draw_classes(self) -> None:
-        for kind in CLASSES:
-            data = self.raster.stretches(np.isin(self.feed.status, kind.verdicts))
-            if data != self.classes[kind.label].data:
-                self.classes[kind.label].data = data
 
-    def _draw_beam(self) -> None:
-        newest = self.feed.newest
-        if newest is None:
-            return
-        x, y = (float(self.feed.planes[f"manipulator_{axis}"].flat[newest]) for axis in "xy")
-        if self.marks["beam"].data == (beam := {"x": [x], "y": [y]}):
-            return
-        self.marks["beam"].data = beam
-        axes = ((self.feed.start or {}).get("beam") or {}).get("footprint_axes")
-        if axes:
-            self.spot.data = {
-                "x": [x], "y": [y], "width": [axes["major"]], "height": [axes["minor"]],
-                "angle": [np.radians(axes["orientation"])],
-            }  # fmt: skip
+def gap_title(start: Mapping[str, Any]) -> str:
+    """Return what the map of the gap is called: with the Fermi-surface angle where the run knows it.
 
-    def _draw_path(self) -> None:
-        """Draw the way ahead by its corners."""
-        visit = self.raster.visit()
-        ahead = visit[:0] if self.feed.stop else visit[self.feed.status.ravel()[visit] == ""]
-        rows, columns = np.divmod(ahead, len(self.raster.x))
-        centres = np.column_stack([self.raster.x[columns], self.raster.y[rows]])
-        if len(centres) > 2:
-            turns = np.abs(np.diff(np.diff(centres, axis=0), axis=0)).max(axis=1) > 1e-6
-            centres = centres[np.concatenate([[True], turns, [True]])]
-        self.marks["path"].data = {"x": centres[:, 0], "y": centres[:, 1]}
+    Parameters
+    ----------
+    start : mapping
+        Start document; ``momentum`` has ``phi``, deg, of each window.
 
-    def _draw_choices(self) -> None:
-        pixel = self.choices.pixel
-        wide, high = self.raster.pitch
-        if pixel is not None:
-            x, y = self.raster.centre(pixel)
-            at = {"x": [x], "y": [y], "width": [wide], "height": [high]}
-            if self.cursor.data != at:
-                self.cursor.data = at
-        for name, source in self.regions.items():
-            mask = self.choices.regions.get(name)
-            data = self.raster.stretches(np.zeros(self.feed.shape, bool) if mask is None else mask)
-            if data != source.data:
-                source.data = data
+    Examples
+    --------
+    >>> gap_title({"momentum": {"phi": [12.04, 12.02]}})
+    'gap at k_F, phi = 12.0°'
+    >>> gap_title({})
+    'gap at k_F'
+    """
+    phi = (start.get("momentum") or {}).get("phi")
+    if phi is None or not np.isfinite(angles := np.atleast_1d(np.asarray(phi, dtype=np.float64))).all():
+        return "gap at k_F"
+    told = dict.fromkeys(f"{angle:.1f}\N{DEGREE SIGN}" for angle in angles)
+    return f"gap at k_F, phi = {', '.join(told)}"

@@ -29,7 +29,7 @@ class MaskKeeper:
         look: dict[str, Any] = {"stylesheets": [ImportedStyleSheet(url="/assets/page.css")], "css_classes": [theme]}
         name = str((choices.feed.start or {}).get("operator") or "")
         self.name = TextInput(title="your name", value=name, width=130, **look)
-        self.button = Button(label="keep this mask with the run", width=235, **look)
+        self.button = Button(label="keep this mask with the run", width=265, **look)
         self.button.on_click(self._keep)
 
     @property

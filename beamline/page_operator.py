@@ -81,12 +81,13 @@ class OperatorPanel:
         self.buttons = {
             name: Button(label=label, width=width, **look)
             for name, label, width in (
-                ("pause", "pause at the next point", 195), ("resume", "resume", 80),
-                ("stop-after-row", "stop after this row", 165), ("go-on-after-row", "do not stop", 110),
-                ("abort", "abort \N{HORIZONTAL ELLIPSIS}", 80), ("confirm", "yes, abort the run", 150),
-                ("keep", "no, keep it", 100),
+                ("pause", "pause at the next point", 215), ("resume", "resume", 90),
+                ("stop-after-row", "stop after this row", 185), ("go-on-after-row", "do not stop", 125),
+                ("abort", "abort \N{HORIZONTAL ELLIPSIS}", 90), ("confirm", "yes, abort the run", 175),
+                ("keep", "no, keep it", 120),
             )
         }  # fmt: skip
+        self.buttons["confirm"].css_classes = [theme, "danger"]
         for name in ("pause", "resume", "stop-after-row", "go-on-after-row"):
             self.buttons[name].on_click(lambda name=name: self._request(name))
         self.buttons["abort"].on_click(lambda: self._confirming(True))

@@ -9,7 +9,7 @@ from bokeh.models import ColumnDataSource, Range1d, Span
 
 from microarpes.beamline.page_choices import Choices
 from microarpes.beamline.page_region_sums import RegionSum, RegionSums
-from microarpes.beamline.page_style import PageStyle, new_figure
+from microarpes.beamline.page_style import PageStyle, new_figure, style_legend
 
 #: What is shown of the axis, meV about E_F.
 SHOWN = (-110.0, 40.0)
@@ -36,7 +36,7 @@ class RegionsPanel:
         self.choices, self.sums = choices, sums
         self.windows = [str(window["name"]) for window in (choices.feed.start or {})["windows"]]
         self.figure = new_figure(
-            style, "mean EDC of the regions", 316, 190, min_border_left=56, x_range=Range1d(*SHOWN), name="regions",
+            style, "mean EDC of the regions", (500, 220), min_border_left=64, x_range=Range1d(*SHOWN), name="regions",
             visible=False,
         )  # fmt: skip
         self.figure.xaxis.axis_label, self.figure.yaxis.axis_label = "E \N{MINUS SIGN} E_F (meV)", "counts a pixel"
@@ -45,9 +45,8 @@ class RegionsPanel:
         }
         self.figure.add_layout(Span(location=0.0, dimension="height", line_color=style.ink, line_dash="dotted"))
         legend = self.figure.legend[0]
-        legend.location, legend.background_fill_alpha, legend.border_line_color = "top_right", 0.0, None
-        legend.label_text_color, legend.label_text_font_size = style.ink, "13px"
-        legend.padding, legend.spacing, legend.glyph_width = 0, 0, 16
+        legend.location = "top_right"
+        style_legend(legend, style)
         self._shown: tuple[Any, ...] = ()
 
     def _drawn(self, name: str, number: int, style: PageStyle) -> tuple[ColumnDataSource, ColumnDataSource]:

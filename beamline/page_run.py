@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microarpes.beamline.engine import FRAME_FILE, GAP_JOURNAL, RAW_JOURNAL
-from microarpes.beamline.journal import MAGIC, read_records
+from microarpes.beamline.journal import MAGIC, JournalError, read_records
 
 Document = dict[str, Any]
 Floats = NDArray[np.float64]
@@ -76,6 +77,8 @@ class RunFeed:
         Calibration records in the order in which they came, each with the ``since`` (s) from which it holds.
     resets : int
         How often the planes were begun anew because a journal was replaced.
+    before : RunFeed or None
+        The run that this one resumes: its pixels are shown until they are measured again.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -92,13 +95,20 @@ class RunFeed:
         self.changed: list[int] = []
         self.history: dict[str, list[float]] = {name: [] for name in ("time", *HISTORY)}
         self.calibrations: list[Document] = []
+        self._interruptions: dict[int, Document] = {}
         self._events: dict[int, tuple[int, int]] = {}
         self._streams: dict[str, str] = {}
+        self.before: RunFeed | None = None
 
     @property
     def uid(self) -> str:
         """Uid of the raw run, which is the name of its folder."""
         return self.folder.name
+
+    @property
+    def within_reach(self) -> bool:
+        """Whether the journal of the run is where it was."""
+        return self._raw.path.exists()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -110,6 +120,11 @@ class RunFeed:
     def n_measured(self) -> int:
         """Number of pixels measured."""
         return len(self._events)
+
+    @property
+    def interruptions(self) -> list[Document]:
+        """What interrupted the run, as it ended: ``reason``, ``guard``, ``began`` (s) and ``duration`` (s) of each."""
+        return list(self._interruptions.values())
 
     @property
     def newest(self) -> int | None:
@@ -147,6 +162,8 @@ class RunFeed:
                 self._measured(offset, doc)
             elif stream == "calibration":
                 self.calibrations.append({**doc["data"], "since": doc["time"]})
+            elif stream == "interruptions" and "began" in doc["data"]:  # bluesky's own are words alone
+                self._interruptions[int(doc["seq_num"])] = doc["data"]
         elif name == "stop":
             self.stop = doc
 
@@ -156,6 +173,21 @@ class RunFeed:
         self.planes = {name: np.full((ny, nx), np.nan) for name in (*FITTED, *MEASURED)}
         self.status = np.full((ny, nx), "", dtype="<U10")
         self.calibrations = [{**doc["calibration"], "since": doc["time"]}]
+        if resumed := doc.get("resumes"):
+            self._take_over(self.folder.parent / Path(str(resumed)).name)
+
+    def _take_over(self, folder: Path) -> None:
+        """Show what the run of before has; one that is not there, or is of another raster, shows nothing."""
+        before = RunFeed(folder)
+        try:
+            while folder != self.folder and before.advance(budget=1.0):
+                pass
+        except JournalError:
+            return
+        if before.shape != self.shape:
+            return
+        self.before, self.planes, self.status = before, before.planes, before.status
+        self.changed.extend(np.flatnonzero(self.status.ravel() != "").tolist())
 
     def _measured(self, offset: int, doc: Document) -> None:
         data, pixel = doc["data"], int(doc["data"]["pixel"])
@@ -188,13 +220,16 @@ class RunFeed:
         """Return the raw event that counts for a pixel, read again from the journal; None where there is none."""
         found = self._events.get(pixel)  # one look: threads beside the page ask as well
         if found is None:
-            return None
-        for _, _, name, doc in read_records(self._raw.path, found[0]):
-            return doc if name == "event" else None
+            return self.before.event(pixel) if self.before is not None else None
+        with contextlib.suppress(FileNotFoundError):  # the folder is away for a while
+            for _, _, name, doc in read_records(self._raw.path, found[0]):
+                return doc if name == "event" else None
         return None
 
     def frame(self, pixel: int) -> NDArray[np.int32] | None:
         """Return the frame of a pixel, shape (n_angle, n_energy), if the file has it under the event's frame_id."""
+        if pixel not in self._events and self.before is not None:
+            return self.before.frame(pixel)
         event = self.event(pixel)
         path = self.folder / FRAME_FILE
         if event is None or not path.exists():

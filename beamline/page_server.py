@@ -177,7 +177,7 @@ def show(
     page = feed is not None and feed.start is not None and "grid" in feed.start
     doc.template_variables.update(
         epoch=epoch, run=uid if page else "", wanted=wanted, theme=theme or "light", chosen=bool(theme), page=page,
-        operator=bool(operator_token), message="" if page else missing(runs, wanted, feed),
+        operator=bool(operator_token), message=None if page else missing(runs, wanted, feed),
     )  # fmt: skip
     if feed is not None and page:
         operator = OperatorPanel(runs.directory, operator_token, theme or "light") if operator_token else None
@@ -193,13 +193,13 @@ def show(
         doc.on_session_destroyed(gone)
 
 
-def missing(runs: Runs, wanted: str, feed: RunFeed | None) -> str:
-    """Return why no run can be shown."""
+def missing(runs: Runs, wanted: str, feed: RunFeed | None) -> tuple[str, str]:
+    """Return that no run can be shown, and why."""
     if feed is not None:
-        return f"run {feed.uid[:8]} is no raster, or has not begun yet"
+        return "No map to show", f"run {feed.uid[:8]} is no raster, or has not begun yet"
     if wanted:
-        return f"there is no run of that name in {runs.directory}"
-    return f"no run in {runs.directory} yet; the page begins by itself with the first"
+        return "No such run", f"there is no run of the name {wanted} in {runs.directory}"
+    return "No run yet", f"the first in {runs.directory} is shown as soon as it begins"
 
 
 def _argument(arguments: dict[str, list[bytes]], name: str) -> str:

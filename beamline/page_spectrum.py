@@ -16,7 +16,7 @@ from microarpes.analysis.calibration import Calibration
 from microarpes.analysis.event_fit import EventFitter, RunLayout
 from microarpes.beamline.page_choices import Choices
 from microarpes.beamline.page_run import Document, RunFeed
-from microarpes.beamline.page_style import PageStyle, new_figure
+from microarpes.beamline.page_style import PageStyle, new_figure, style_legend
 
 logger = logging.getLogger(__name__)
 
@@ -142,9 +142,9 @@ class SpectrumPanel:
         self.choices, self.feed, self.fits = choices, choices.feed, fits
         names = [str(window["name"]) for window in (self.feed.start or {})["windows"]]
         shared = Range1d(*SHOWN)
-        self.figure = new_figure(style, "EDC", 500, 210, min_border_left=76, x_range=shared, name="edc")
+        self.figure = new_figure(style, "EDC", min_border_left=80, x_range=shared, name="edc")
         self.residuals = new_figure(
-            style, "", 500, 66, min_border_left=76, x_range=shared, y_range=Range1d(-4.5, 4.5), name="residuals"
+            style, "", min_border_left=80, x_range=shared, y_range=Range1d(-4.5, 4.5), name="residuals"
         )
         self.figure.yaxis.axis_label, self.residuals.yaxis.axis_label = "counts", "res./\N{GREEK SMALL LETTER SIGMA}"
         self.residuals.xaxis.axis_label = "E \N{MINUS SIGN} E_F (meV)"
@@ -168,8 +168,8 @@ class SpectrumPanel:
         for plot in (self.figure, self.residuals):
             plot.add_layout(Span(location=0.0, dimension="height", line_color=style.ink, line_dash="dashed"))
         legend = self.figure.legend[0]
-        legend.location, legend.background_fill_alpha, legend.border_line_color = "top_right", 0.0, None
-        legend.label_text_color, legend.label_text_font_size = style.ink, "14px"
+        legend.location = "top_right"
+        style_legend(legend, style)
         self.text = ""
         self._shown: tuple[Any, ...] = ()
 

@@ -11,13 +11,15 @@ from bokeh.events import SelectionGeometry
 from bokeh.models import BoxSelectTool, ColumnDataSource
 from numpy.typing import NDArray
 
-from microarpes.analysis import intrinsic_spread
+from microarpes.analysis import IntrinsicSpread, intrinsic_spread
 from microarpes.beamline.kept_mask import limits_text
 from microarpes.beamline.page_choices import Choices
 from microarpes.beamline.page_region_sums import RegionSums
 from microarpes.beamline.page_style import PageStyle, new_figure
 
 BINS = 24
+MOMENTS_TITLE = "\N{BROKEN BAR} mean  \N{EM DASH} std  \N{BOX DRAWINGS HEAVY HORIZONTAL} intrinsic std"
+MOMENT: dict[str, list[float]] = {"x0": [], "y0": [], "x1": [], "y1": []}
 #: More points of a scatter than this are not drawn, but every so manieth: a browser would take its time.
 MOST_POINTS = 4000
 
@@ -27,7 +29,7 @@ class StatisticsPanel:
 
     def __init__(self, choices: Choices, style: PageStyle, sums: RegionSums) -> None:
         self.choices, self.feed, self.sums = choices, choices.feed, sums
-        self.histogram = new_figure(style, "histogram of the gap", 218, 150, name="histogram", min_border_left=64)
+        self.histogram = new_figure(style, MOMENTS_TITLE, name="histogram", min_border_left=64)
         self.histogram.xaxis.axis_label, self.histogram.yaxis.axis_label = "gap (meV)", "pixels"
         self.bars = ColumnDataSource({"left": [], "right": [], "top": []})
         bars = self.histogram.quad(
@@ -44,7 +46,8 @@ class StatisticsPanel:
                 "x", "y", source=self.region_bars[name], mode="after", line_color=style.second, line_dash=dash,
                 line_width=3, name=f"histogram {name}",
             )  # fmt: skip
-        self.scatter = new_figure(style, "gap against rate", 218, 150, name="scatter", min_border_left=64)
+        self._draw_moments(style)
+        self.scatter = new_figure(style, "gap against rate", name="scatter", min_border_left=64)
         self.scatter.xaxis.axis_label = "\N{GREEK CAPITAL LETTER GAMMA}\N{SUBSCRIPT ONE} (meV)"
         self.scatter.yaxis.axis_label = "gap (meV)"
         self.points = {name: ColumnDataSource({"x": [], "y": []}) for name in ("all", "A", "B")}
@@ -59,8 +62,21 @@ class StatisticsPanel:
             points.nonselection_glyph = None
         self.scatter.add_tools(BoxSelectTool(persistent=False))
         self.scatter.on_event(SelectionGeometry, self._selected)
+        for plot in (self.histogram, self.scatter):
+            plot.yaxis.ticker.desired_num_ticks = 4
         self.text = ""
         self._state: tuple[Any, ...] = ()
+
+    def _draw_moments(self, style: PageStyle) -> None:
+        """Add mean, spread as it is and spread without the errors above the bars; the title says which is which."""
+        self.moments = {name: ColumnDataSource(MOMENT) for name in ("mean", "std", "intrinsic std")}
+        for (name, source), (width, dash) in zip(
+            self.moments.items(), ((2, "dashed"), (2, "solid"), (6, "solid")), strict=True
+        ):
+            self.histogram.segment(
+                "x0", "y0", "x1", "y1", source=source, line_color=style.ink, line_width=width, line_dash=dash,
+                name=f"histogram {name}",
+            )  # fmt: skip
 
     def _selected(self, event: Any) -> None:
         """Make a region of interest of the pixels within a box drawn on the scatter."""
@@ -99,8 +115,11 @@ class StatisticsPanel:
             mask = good if name == "all" else regions.get(name, np.zeros_like(good))
             every = -(-int(mask.sum()) // MOST_POINTS) or 1
             source.data = {"x": rate[mask][::every], "y": gap[mask][::every]}
-        self._draw_bars(gap[good], {name: gap[mask] for name, mask in regions.items()})
         error = self.feed.planes["delta_stderr"]
+        self._draw_bars(gap[good], {name: gap[mask] for name, mask in regions.items()})
+        spread = intrinsic_spread(gap[good], error[good])
+        for name, data in moments(spread, float(max(self.bars.data["top"], default=0))).items():
+            self.moments[name].data = data
         sums = {name: found.gap for name, found in self.sums.current().items()}
         lines = [mask_line(self.choices), comparison_line(regions, gap, error, self.choices.chosen_by_gap)]
         self.text = statistics_text({"map": good, **regions}, gap, error, sums) + "".join(
@@ -119,14 +138,41 @@ class StatisticsPanel:
             source.data = {"x": edges, "y": np.append(top, 0)}
 
 
+def moments(spread: IntrinsicSpread, top: float) -> dict[str, dict[str, list[float]]]:
+    """Return the lines of mean, observed and intrinsic spread above bars that reach up to `top`.
+
+    The spread reaches one standard deviation to either side of the mean; no line where there is no number, and none for
+    an intrinsic spread that is not resolved.
+    """
+    spans = {"std": (spread.observed, 1.1), "intrinsic std": (spread.intrinsic if spread.resolved else np.nan, 1.22)}
+    lines = {"mean": MOMENT, **dict.fromkeys(spans, MOMENT)}
+    if np.isfinite(spread.mean):
+        lines["mean"] = {"x0": [spread.mean], "y0": [0.0], "x1": [spread.mean], "y1": [1.28 * top]}
+    for name, (width, height) in spans.items():
+        if np.isfinite(width):
+            ends = spread.mean - width, spread.mean + width
+            lines[name] = {"x0": [ends[0]], "y0": [height * top], "x1": [ends[1]], "y1": [height * top]}
+    return lines
+
+
+def intrinsic_text(spread: IntrinsicSpread) -> str:
+    """Return the spread without the errors, or what it is below, as it is written in a table."""
+    if spread.resolved:
+        return f"{spread.intrinsic:.2f} \N{PLUS-MINUS SIGN} {spread.intrinsic_stderr:.2f}"
+    return f"< {spread.upper_limit:.2f} (95 %)" if np.isfinite(spread.upper_limit) else "-"
+
+
 def statistics_text(
     masks: Mapping[str, NDArray[np.bool_]],
     gap: NDArray[np.float64],
     error: NDArray[np.float64],
     sums: Mapping[str, str],
 ) -> str:
-    """Return a table, as HTML: number, mean and spread of the gap in map and regions, median error, gap of the sums."""
-    rows: list[tuple[str, ...]] = [("pixels of", "N", "mean", "std", "error")]
+    """Return a table, as HTML: number, mean, spread, spread without the errors, median error, gap of the sums.
+
+    Of the gap in the map and in the regions; the spread without the errors is that of `intrinsic_spread`.
+    """
+    rows: list[tuple[str, ...]] = [("gap (meV) of", "N", "mean", "std", "intrinsic std", "error")]
     with_sums = len(masks) > 1
     if with_sums:
         rows[0] += ("of the summed EDC",)
@@ -135,10 +181,11 @@ def statistics_text(
         mean = f"{values.mean():.2f}" if values.size else "-"
         spread = f"{values.std(ddof=1):.2f}" if values.size > 1 else "-"
         median = f"{np.median(error[mask]):.2f}" if values.size else "-"
-        rows.append((name, str(values.size), mean, spread, median))
+        intrinsic = intrinsic_text(intrinsic_spread(values, error[mask]))
+        rows.append((name, str(values.size), mean, spread, intrinsic, median))
         if with_sums:
             rows[-1] += (sums.get(name, ""),)
-    return html_table("gap, meV", rows)
+    return html_table("gap of map and regions", rows)
 
 
 def comparison_line(
@@ -168,14 +215,15 @@ def comparison_line(
 
 
 def mask_line(choices: Choices) -> str:
-    """Return how many pixels the thresholds hide, and who kept them with the run; empty where none is set."""
-    limits = limits_text(choices.max_error, choices.max_goodness)
-    if not limits:
-        return ""
-    kept = choices.kept
+    """Return how many pixels the thresholds hide, and what was kept with the run, here or on another page."""
+    limits, kept = limits_text(choices.max_error, choices.max_goodness), choices.kept
     same = kept is not None and (kept.max_error, kept.max_goodness) == (choices.max_error, choices.max_goodness)
-    by = f"; kept with the run by {kept.kept_by}, {kept.kept_on}" if kept is not None and same else ""
-    return f"masked: {int(choices.masked().sum())} pixels with a gap, {limits}{by}"
+    told = [f"masked: {int(choices.masked().sum())} pixels with a gap, {limits}"] if limits else []
+    if kept is not None and same and limits:
+        told.append(f"kept with the run by {kept.kept_by}, {kept.kept_on}")
+    elif kept is not None and not same:
+        told.append(f"another mask is kept with the run: {kept.limits}, by {kept.kept_by}, {kept.kept_on}")
+    return "; ".join(told)
 
 
 def html_table(caption: str, rows: Sequence[Sequence[str]]) -> str:

@@ -119,10 +119,10 @@ class WindowsPanel:
     def _add_widgets(self) -> None:
         self.shown = CheckboxGroup(labels=["try other windows"], active=[], name="try_shown", **self._look)
         self.shown.on_change("active", self._show)
-        self.reset = Button(label="as in the run", width=120, name="try_reset", **self._look)
+        self.reset = Button(label="as in the run", width=130, name="try_reset", **self._look)
         self.reset.on_click(self._reset)
         self.name = TextInput(title="save as", width=200, name="try_name", **self._look)
-        self.save = Button(label="save for the next run", width=180, name="try_save", **self._look)
+        self.save = Button(label="save for the next run", width=200, name="try_save", **self._look)
         self.save.on_click(self._save)
         self.said = Div(text="", name="try_said", styles={"max-width": "640px"}, **self._look)
         self.toml = TextAreaInput(

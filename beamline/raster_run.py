@@ -6,7 +6,7 @@ import functools
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from bluesky.utils import RunEngineInterrupted
 
 from microarpes.beamline.at_angles import at_angles
+from microarpes.beamline.between_rows import between_rows
 from microarpes.beamline.config import Config
 from microarpes.beamline.control import ControlServer
 from microarpes.beamline.detector import make_detector
@@ -21,17 +22,14 @@ from microarpes.beamline.engine import RunJournals, Watcher, make_engine
 from microarpes.beamline.followers import Followers
 from microarpes.beamline.guard_config import make_guards
 from microarpes.beamline.progress import ProgressDisplay
-from microarpes.beamline.reference_fit import fit_edges
 from microarpes.beamline.resume import Objections, Unfinished, moved_away
 from microarpes.beamline.stop_signals import StopSignals
-from microarpes.devices.region import AngleWindow
 from microarpes.plans.fly import Fly
 from microarpes.plans.grid import RasterPoint
 from microarpes.plans.raster import gap_raster
-from microarpes.plans.reference_measurement import ReferenceMeasurement, Target
-from microarpes.plans.rows import planned_position
 from microarpes.plans.shapes import Shape
 from microarpes.plans.take_point import MsgGenerator
+from microarpes.plans.targets import planned_position
 
 if TYPE_CHECKING:
     from bluesky import RunEngine
@@ -78,6 +76,7 @@ def start_metadata(config: Config) -> dict[str, Any]:
         "operator": config.beamline.operator,
         "sample": config.sample.model_dump(),
         **({} if config.reference is None else {"reference": config.reference.model_dump()}),
+        **({} if config.landmark is None else {"landmark": config.landmark.model_dump()}),
     }
 
 
@@ -88,6 +87,8 @@ def configured_raster(
     journals: RunJournals,
     md: Mapping[str, Any] | None = None,
     server: ControlServer | None = None,
+    *,
+    backwards: bool = False,
     fly: Fly | None = None,
 ) -> MsgGenerator:
     """Return the plan of a raster with the region, windows, calibration and gate of a configuration.
@@ -109,8 +110,9 @@ def configured_raster(
         config.windows,
         calibration_record(config),
         limits=config.gate,
+        backwards=backwards,
         fly=fly,
-        **references(config, station, shape, config.windows, planned_position),
+        **between_rows(config, station, shape, config.windows),
         **surroundings(config, station, journals, md or {}, server),
     )
 
@@ -148,28 +150,11 @@ def resumed_raster(
         unfinished.calibration,
         limits=unfinished.limits,
         done=unfinished.done,
-        **references(config, station, unfinished.shape, unfinished.windows, held),
+        backwards=bool(unfinished.start.get("backwards", False)),
+        **between_rows(config, station, unfinished.shape, unfinished.windows, held, unfinished.landmark),
         objections=objections,
         **surroundings(config, station, journals, {**unfinished.described, **(md or {}), **resumes}, server),
     )
-
-
-def references(
-    config: Config, station: EndStation, shape: Shape, windows: Sequence[AngleWindow], target: Target
-) -> dict[str, Any]:
-    """Return what `gap_raster` is told about the reference of a configuration, and where it is to take its pixels.
-
-    Raises
-    ------
-    ValueError
-        The reference cannot be one of this raster.
-    """
-    if config.reference is None:
-        return {"target": target}
-    if problems := config.reference.refusals(station, shape.lattice(), max(config.source.spot_size)):
-        raise ValueError("; ".join(problems))
-    measurement = ReferenceMeasurement(config.reference, windows, fit_edges)
-    return {"interleaved": [measurement], "target": measurement.returning(target)}
 
 
 def surroundings(
@@ -181,7 +166,10 @@ def surroundings(
     ------
     microarpes.beamline.detector.DetectorError
         What the configuration declares of the detector cannot be used.
+    ValueError
+        Another process measures a run of the directory.
     """
+    journals.refuse_second()
     detector = make_detector(config.analyser.detector)
     held = server.control.held if server is not None else lambda: ""
     guards = make_guards(config.guards, station.watched, journals.directory, held)
@@ -211,6 +199,7 @@ def run_raster(
     md: Mapping[str, Any] | None = None,
     follower_timeout: float = 120.0,
     accept_differences: bool = False,
+    backwards: bool = False,
     fly: Fly | None = None,
 ) -> RasterOutcome:
     """Raster, fit and store; return when the followers have caught up.
@@ -237,6 +226,8 @@ def run_raster(
         Seconds the followers may need after the last point.
     accept_differences : bool
         Resume though the beamline is not as it was.
+    backwards : bool
+        The last pixel of a shape is visited first.
     fly : Fly, optional
         Take the rows of a shape in flight.
 
@@ -264,7 +255,9 @@ def run_raster(
                     )  # fmt: skip
                     followers.catch_up(raster.uid)
                 else:
-                    plan = configured_raster(config, station, raster, journals, md, server, fly)
+                    plan = configured_raster(
+                        config, station, raster, journals, md, server, backwards=backwards, fly=fly
+                    )
                 status = drive(engine, plan, question)
             elapsed = time.monotonic() - started
             problems = [] if watchers[0].settle(WATCHER_TIMEOUT) else ["the followers could not be started"]

@@ -18,8 +18,8 @@ from matplotlib.path import Path as Outline
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from microarpes.beamline.page_raster import RasterView
 from microarpes.beamline.pixel_classes import NO_FIT, OUTSIDE, PixelClass, class_of, robust_levels
+from microarpes.beamline.raster_view import RasterView
 
 Floats = NDArray[np.float64]
 

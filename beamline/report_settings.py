@@ -208,7 +208,9 @@ def interruptions(material: Material) -> Section:
         said.append(f"The run ended as {material.run.stop.get('exit_status')}: {material.run.stop.get('reason')}")
     rows: list[tuple[str, ...]] = []
     for event in material.interruptions:
-        rows.append((clock(event.get("time")), str(event["data"].get("interruption")), ""))
+        held = event["data"]
+        length = as_float(held.get("duration"))
+        rows.append((clock(held.get("began")), f"{held.get('guard')}: {held.get('reason')}", f"for {length:.1f} s"))
     for began, waited, pixel in pauses(material):
         rows.append((clock(began), f"no point for {waited:.0f} s", f"before pixel {pixel}"))
     rows += [(clock(since), "new calibration record", "") for since, _ in material.calibrations[1:]]

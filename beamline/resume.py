@@ -9,14 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from microarpes.beamline.engine import RAW_JOURNAL
-from microarpes.beamline.journal import JournalWriter, read_documents
+from microarpes.beamline.journal import JournalWriter, read_documents, stream_events
 from microarpes.beamline.journal_lock import is_being_written
 from microarpes.beamline.run_chain import read_chain
 from microarpes.beamline.stored_run import StoredRun
 from microarpes.devices.end_station import SOURCE_SETTINGS, EndStation
 from microarpes.devices.region import AngleWindow, Region
 from microarpes.plans.grid import RasterGrid
+from microarpes.plans.landmark_imaging import LookBefore
 from microarpes.plans.limits import GateLimits
 from microarpes.plans.shapes import SHAPES, Shape
 
@@ -45,6 +48,8 @@ class Unfinished:
         The last calibration record.
     held : mapping
         Axis that the raster does not move to where it was at the newest pixel, um or deg.
+    landmark : LookBefore, optional
+        The first look of the raster at its landmark, and the last shift.
     """
 
     uid: str
@@ -52,11 +57,12 @@ class Unfinished:
     done: frozenset[int]
     calibration: Document
     held: Mapping[str, float]
+    landmark: LookBefore | None = None
 
     @property
     def described(self) -> dict[str, Any]:
-        """What the start document says of sample and seed."""
-        return {name: self.start[name] for name in ("sample", "seed") if name in self.start}
+        """What the start document says of sample, seed and the other maps of a series."""
+        return {name: self.start[name] for name in ("sample", "seed", "repeat") if name in self.start}
 
     @property
     def shape(self) -> Shape:
@@ -96,17 +102,41 @@ def find_unfinished(folder: Path) -> Unfinished:
     """
     folder = Path(folder)
     chain = read_chain(folder, lean=True)
-    start = chain[-1].start
-    uid = str(start["uid"])
+    uid = str(chain[-1].start["uid"])
     if is_being_written(folder / RAW_JOURNAL):
         raise ResumeError(f"run {uid} is still being taken; stop or abort it first")
-    if missing := [key for key in ("grid", "region", "windows", "calibration", "gate") if key not in start]:
-        raise ResumeError(f"run {uid} cannot be resumed: its start document has no {', '.join(missing)}")
-    done = frozenset(pixel for run in chain for pixel in run.events)
-    left = int(start["num_points"]) - len(chain[-1].events)
+    found = raster_so_far(chain)
+    left = int(found.start["num_points"]) - len(chain[-1].events)
     if left <= 0:
-        raise ResumeError(f"run {uid} is complete: all its {start['num_points']} pixels are measured")
-    return Unfinished(uid, start, done, _last_calibration(folder, start), _held(chain))
+        raise ResumeError(f"run {uid} is complete: all its {found.start['num_points']} pixels are measured")
+    return found
+
+
+def raster_so_far(chain: Sequence[StoredRun]) -> Unfinished:
+    """Return what the runs of a raster, the oldest first, say of it, whether anything is left of it or not.
+
+    Raises
+    ------
+    ResumeError
+        It is no raster.
+    """
+    start, folder = chain[-1].start, chain[-1].folder
+    uid = str(start["uid"])
+    if missing := [key for key in ("grid", "region", "windows", "calibration", "gate") if key not in start]:
+        raise ResumeError(
+            f"run {uid} is no raster that can be gone on with: its start document has no {', '.join(missing)}"
+        )
+    done = frozenset(pixel for run in chain for pixel in run.events)
+    return Unfinished(uid, start, done, _last_calibration(folder, start), _held(chain), _landmark(chain))
+
+
+def _landmark(chain: Sequence[StoredRun]) -> LookBefore | None:
+    looks = [doc["data"] for run in chain for doc in stream_events(run.folder / RAW_JOURNAL, "drift")
+             if doc["data"]["status"] == "ok"]  # fmt: skip
+    if not looks:
+        return None
+    image, errors = (np.asarray(looks[0][key], dtype=np.float64) for key in ("image", "image_error"))
+    return LookBefore(image, errors, (float(looks[-1]["shift_x"]), float(looks[-1]["shift_y"])))
 
 
 def _held(chain: Sequence[StoredRun]) -> dict[str, float]:
@@ -131,17 +161,13 @@ def moved_away(unfinished: Unfinished, station: EndStation) -> dict[str, float]:
 
 def _last_calibration(folder: Path, start: Document) -> Document:
     record = dict(start["calibration"])
-    streams = {}
-    for name, doc in read_documents(folder / RAW_JOURNAL):
-        if name == "descriptor":
-            streams[doc["uid"]] = doc["name"]
-        elif name == "event" and streams.get(doc["descriptor"]) == "calibration":
-            record |= {key: value for key, value in doc["data"].items() if key in record}
+    for doc in stream_events(folder / RAW_JOURNAL, "calibration"):
+        record |= {key: value for key, value in doc["data"].items() if key in record}
     # Made anew for the run, from the detector's factors.
     return {key: value for key, value in record.items() if key != "flat_field"}
 
 
-def close_orphan(folder: Path, reason: str) -> None:
+def close_orphan(folder: Path, reason: str = "interrupted: what took it was gone") -> None:
     """Write the stop document of a run that was cut off; a run that has one is left as it is.
 
     Raises

@@ -7,6 +7,7 @@ missing. Read together they are one map.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,7 +43,12 @@ def read_chain(folder: Path, *, lean: bool = False) -> list[StoredRun]:
 
 
 def read_map(folder: Path) -> StoredRun:
-    """Read a run together with those it resumes, as one map.
+    """Read a run together with those it resumes, as one map; see `joined`."""
+    return joined(read_chain(folder))
+
+
+def joined(chain: Sequence[StoredRun]) -> StoredRun:
+    """Return the runs of a chain as one map.
 
     Returns
     -------
@@ -50,7 +56,6 @@ def read_map(folder: Path) -> StoredRun:
         Folder, start and stop document of the run itself; of each pixel the event, and the fit, of the run that took it
         last.
     """
-    chain = read_chain(folder)
     newest = chain[-1]
     if len(chain) == 1:
         return newest

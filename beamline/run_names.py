@@ -12,7 +12,7 @@ from microarpes.beamline.journal import read_documents
 from microarpes.beamline.stored_run import NoSuchRun
 
 
-def run_folder(directory: Path, name: str) -> Path:
+def run_folder(directory: Path, name: str, plan_name: str | None = None) -> Path:
     """Return the folder of a raw run.
 
     Parameters
@@ -21,6 +21,8 @@ def run_folder(directory: Path, name: str) -> Path:
         Where runs are kept; not used when `name` is itself the folder of a run.
     name : str
         uid, the beginning of one, ``-1`` for the newest, ``-2`` for the one before, or a folder.
+    plan_name : str, optional
+        Count by age the runs of this plan only.
 
     Raises
     ------
@@ -34,7 +36,7 @@ def run_folder(directory: Path, name: str) -> Path:
     if not folders:
         raise NoSuchRun(f"no run {name!r}: {directory} holds no runs; name their folder with --directory")
     if re.fullmatch(r"-[0-9]{1,9}", name):
-        return _by_age(folders, int(name), directory)
+        return _by_age(folders, int(name), directory, plan_name)
     found = [folder for folder in folders if name and folder.name.startswith(name)]
     if len(found) == 1:
         return found[0].resolve()
@@ -46,10 +48,13 @@ def run_folder(directory: Path, name: str) -> Path:
     )
 
 
-def _by_age(folders: list[Path], place: int, directory: Path) -> Path:
-    if not 1 <= -place <= len(folders):
-        raise NoSuchRun(f"run {place} was asked for, {directory} holds {len(folders)}; -1 is the newest")
+def _by_age(folders: list[Path], place: int, directory: Path, plan_name: str | None) -> Path:
     starts = [(_start(folder / RAW_JOURNAL), folder) for folder in folders]
+    if plan_name is not None:
+        starts = [(start, folder) for start, folder in starts if start.get("plan_name") == plan_name]
+    if not 1 <= -place <= len(starts):
+        of_plan = "" if plan_name is None else f" of plan {plan_name}"
+        raise NoSuchRun(f"run {place}{of_plan} was asked for, {directory} holds {len(starts)}; -1 is the newest")
     return sorted(starts, key=lambda entry: float(entry[0].get("time", 0.0)))[place][1].resolve()
 
 

@@ -20,6 +20,13 @@ BANNER = """micro-ARPES session on {name}; runs are kept in {directory}
   RE(raster(Polygon(vertices=[(0, 0), (60, 0), (0, 40)], step=10.0)))   or Spiral, LineScan, Mask, PointList, Union
   RE(fly(10, 10, step=10.0))            the same with the rows taken in flight
   RE(resume())                          what is left of the newest raster, or of another: resume("3f2a")
+  RE(repeat(shape, 5))                  five maps of a shape, every other backwards
+  where()                               which spot of the sample, which pixel of the last map the beam is on
+  RE(go(23))                            go back to a pixel of the last map, or of another: go((3, 1), run="3f2a")
+  RE(long_spectrum(23, time=60.0))      count there for so many s, or: counts=1e7, or target_sigma=0.5 (meV)
+  RE(focus(FocusLines(x=75, y=0, focus=(-200, -100, 0, 100, 200))))     spot size against z; go=True goes there
+  RE(align(go=True, save="aligned"))    tilt until the antinodal cut is symmetric, save windows about its middle
+  RE(fs_map(-2, 12, 15))                a frame at each of 15 polar angles, deg, on the spot of now
   RE(mv(station.manipulator.x, 50.0))   move one axis, um
   RE(mv(sample, {{"u": 10.0, "v": 5.0}})) go to a spot of the sample, um, at any angles
   RE(mv(sample.polar, 12.0))            turn, deg, and stay on the spot
@@ -39,20 +46,28 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
     from microarpes.beamline.instrument import connect_end_station, make_sample_frame
 
     station = connect_end_station(config)
+    import numpy as np
     from bluesky import plan_stubs as bps
     from pydantic import BaseModel
 
+    from microarpes.beamline import before_map
     from microarpes.beamline.control import ControlServer
     from microarpes.beamline.engine import Watcher, make_engine
     from microarpes.beamline.followers import Followers
+    from microarpes.beamline.long_spectra import go_to_pixel
+    from microarpes.beamline.long_spectra import long_spectrum as spectrum_of_pixel
+    from microarpes.beamline.pixel_places import Pixel, Whereabouts, find_beam, read_places
     from microarpes.beamline.progress import ProgressDisplay
     from microarpes.beamline.raster_run import configured_raster, resumed_raster
+    from microarpes.beamline.repeats import repeated
     from microarpes.beamline.resume import close_orphan, find_unfinished
     from microarpes.beamline.run_names import run_folder
     from microarpes.beamline.stop_signals import StopSignals
     from microarpes.plans import shapes
     from microarpes.plans.fly import Fly
+    from microarpes.plans.focus import FocusLines
     from microarpes.plans.grid import RasterGrid
+    from microarpes.plans.long_spectrum import LONGEST, SpectrumGoal
     from microarpes.plans.raster import gap_raster
 
     engine, journals = make_engine(directory, station)
@@ -73,7 +88,7 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
     ) -> Any:
         """Raster nx by ny pixels, `step` um apart, about `centre` (um), or a shape, with the session's region."""
         shape = nx if isinstance(nx, BaseModel) else RasterGrid.centred(nx, ny, step, centre)
-        return configured_raster(config, station, shape, journals, md, server, flown)
+        return configured_raster(config, station, shape, journals, md, server, fly=flown)
 
     def fly(*args: Any, **kwargs: Any) -> Any:
         """Raster as `raster` does, with the rows taken in flight."""
@@ -83,22 +98,79 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
         """Measure what is left of a raster: uid of its run, the beginning of one, or "-1" for the newest."""
         folder = run_folder(directory, run)
         unfinished = find_unfinished(folder)
-        close_orphan(folder, "interrupted: what took it was gone")
+        close_orphan(folder)
         followers.catch_up(unfinished.uid)
         return resumed_raster(
             config, station, unfinished, journals, None, server, accept_differences=accept_differences
         )
 
+    def repeat(shape: shapes.Shape, n: int, **md: Any) -> Any:
+        """Take `n` maps of a shape, every other backwards."""
+
+        def one(series: dict[str, Any], backwards: bool) -> Any:
+            return configured_raster(config, station, shape, journals, {**md, **series}, server, backwards=backwards)
+
+        return repeated(n, one, server.control.row_stop.is_set)
+
+    sample = make_sample_frame(config, station)
+
+    def where(run: str = "-1") -> Whereabouts:
+        """Tell where the beam is on the sample, and on which pixel of the newest map, or of another."""
+        return find_beam(station, (sample.u.position, sample.v.position), directory, run)
+
+    def go(pixel: Pixel, run: str = "-1") -> Any:
+        """Go to a pixel of a map, by its number or (column, row): to where it is now."""
+        return go_to_pixel(station, read_places(directory, run), pixel)
+
+    def long_spectrum(
+        pixel: Pixel,
+        *,
+        target_sigma: float | None = None,
+        counts: float | None = None,
+        time: float | None = None,
+        run: str = "-1",
+        longest: float = LONGEST,
+        accept_differences: bool = False,
+        **md: Any,
+    ) -> Any:
+        """Count at a pixel of a map until the gap is known to `target_sigma` (meV), or for `counts`, or `time` (s)."""
+        goal = SpectrumGoal.of(target_sigma=target_sigma, counts=counts, time=time, longest=longest)
+        places = read_places(directory, run)
+        return spectrum_of_pixel(
+            config, station, journals, places, pixel, goal, md, server, accept_differences=accept_differences
+        )
+
+    def focus(lines: FocusLines, *, go: bool = False, **md: Any) -> Any:
+        """Spot size along `lines`, and the best focus; go there if asked to."""
+        return before_map.configured_focus(config, station, lines, journals, md, server, go=go)
+
+    def align(*, polar: float | None = None, go: bool = False, save: str = "", **md: Any) -> Any:
+        """Mirror centre of the antinodal cut; tilt there and save windows about it if asked to."""
+        return before_map.configured_alignment(config, station, journals, md, server, polar=polar, go=go, save=save)
+
+    def fs_map(first: float, last: float, number: int, **md: Any) -> Any:
+        """Take a frame at each of `number` polar angles (deg) on the spot of now."""
+        polars = np.linspace(first, last, number).round(4).tolist()
+        return before_map.configured_fs_map(config, station, polars, journals, md, server)
+
     return {
         "RE": engine,
         "config": config,
         "station": station,
-        "sample": make_sample_frame(config, station),
+        "sample": sample,
         "followers": followers,
         "control": server,
         "raster": raster,
         "fly": fly,
         "resume": resume,
+        "repeat": repeat,
+        "where": where,
+        "go": go,
+        "long_spectrum": long_spectrum,
+        "focus": focus,
+        "FocusLines": FocusLines,
+        "align": align,
+        "fs_map": fs_map,
         "gap_raster": functools.partial(gap_raster, directory=directory),
         **{name: getattr(shapes, name) for name in SHAPE_NAMES},
         "mv": bps.mv,

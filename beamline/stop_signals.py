@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds within which a second Ctrl-C aborts.
 TWICE = 2.0
+#: Seconds for which an abort lets nothing wait for an answer of the beamline.
+HURRY = 10.0
 #: Aborts a run; SIGHUP comes when its terminal is gone.
 ENDING = (signal.SIGTERM, signal.SIGHUP)
 
@@ -104,9 +106,18 @@ class StopSignals:
             tell(f"{reason}: the run is aborted")
             # In a thread of its own: this one has to hear of what comes next.
             threading.Thread(target=self._end_run, args=(reason,), name="abort", daemon=True).start()
+            threading.Thread(target=self._hurry, name="hurry", daemon=True).start()
+
+    def _hurry(self) -> None:
+        """Let the RunEngine's thread wait for no answer of a beamline that may be frozen; it cannot be asked there."""
+        gets = sys.modules.get("microarpes.devices.batched_gets")
+        deadline = time.monotonic() + HURRY
+        while gets is not None and self._control.has_run and time.monotonic() < deadline:
+            gets.abandon_gets()
+            time.sleep(0.1)
 
     def _end_run(self, reason: str) -> None:
-        from microarpes.beamline.engine_control import Refusal
+        from microarpes.beamline.operator_hold import Refusal
 
         with contextlib.suppress(Refusal):  # it has ended meanwhile
             self._control.abort(reason)

@@ -65,7 +65,8 @@ def truth_of_run(run: StoredRun, seed: int | None) -> tuple[Floats | None, Float
         return None, None
     from microarpes.sim.sample import Sample
 
-    x, y = plane(run, "manipulator_x"), plane(run, "manipulator_y")
+    # Where on the sample: a target that followed it stands elsewhere on the manipulator.
+    x, y = (plane(run, f"manipulator_{axis}") - np.nan_to_num(plane(run, f"shift_{axis}")) for axis in ("x", "y"))
     windows = [(window["angle_low"], window["angle_high"]) for window in run.start["windows"]]
     truth = Sample(seed).truth(x, y, windows=windows)
     return truth.gap.reshape(run.shape), truth.live_fraction.reshape(run.shape)

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from ophyd.status import Status
 
 from microarpes.devices.frame_file import FrameFile
+from microarpes.devices.outcome import Outcome
 
 FRAME_KEY = "analyser_frame"
 WRITE_TIME_KEY = "time_write"
@@ -71,7 +71,7 @@ class AcceptedPoint:
         self._saved = 0
         self.error: OSError | None = None
 
-    def set(self, point: JudgedPoint) -> Status:
+    def set(self, point: JudgedPoint) -> Outcome:
         """Write the frame of an accepted point and keep its readings for the event.
 
         The status never fails; a disk that refuses the frame is told by `error`, and the point does not count.
@@ -98,9 +98,7 @@ class AcceptedPoint:
             key: {"value": _in_event(value), "timestamp": point.timestamps.get(key, now)}
             for key, value in complete.items()
         }
-        status = Status()
-        status.set_finished()
-        return status
+        return Outcome.reached()
 
     def read(self) -> dict[str, dict[str, Any]]:
         """Return the readings of the point that was put."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,10 @@ from ophyd.status import Status
 from microarpes.devices.analyser_components import axis_names, define_names, image_of, settings_of, state_of
 from microarpes.devices.analyser_limits import AnalyserLimits, differences, wrong_sweep
 from microarpes.devices.analyser_pvs import EV, SES, AnalyserPVs
-from microarpes.devices.channel_access import WRITE_TIMEOUT, finish, read_fresh, read_limits
+from microarpes.devices.channel_access import WRITE_TIMEOUT, ask, finish, read_fresh, read_limits
 from microarpes.devices.exposure_clock import ExposureClock
 from microarpes.devices.exposure_time import ExposureTime
+from microarpes.devices.outcome import Outcome
 from microarpes.devices.region import Region
 
 #: Seconds allowed to an exposure beyond its length: readout, plugins, a busy IOC.
@@ -199,14 +200,14 @@ class Analyser(Device):
         """Type of a stored frame: int32 for counts, float64 for anything else."""
         return "<f8" if str(self.state.data_type.get()).startswith("Float") else "<i4"
 
-    def trigger(self) -> Status:
+    def trigger(self) -> Outcome:
         """Expose once; the status fails when the driver does not finish within the exposure and `READOUT_MARGIN`.
 
         Success says only that the driver is done. Whether the frame is good is the gate's to judge.
         """
         self._clock.forget()
         _ = self.exposure_time  # where no region is set this refuses: an exposure without it has no deadline
-        status = Status()
+        status = Outcome()
         self._clock.watch(status, lambda: self.exposure_time.real + READOUT_MARGIN)
         self.state.acquire.put(1, use_complete=True, callback=lambda **_: finish(status))
         return status
@@ -232,7 +233,11 @@ class Analyser(Device):
 
     def counters(self) -> Mapping[str, dict[str, Any]]:
         """Read frame id and state by explicit get: ``frame_id``, ``detector_state``."""
-        return read_fresh({"frame_id": self.image.frame_id, "detector_state": self.state.detector_state})
+        return self.ask_counters()()
+
+    def ask_counters(self) -> Callable[[], Mapping[str, dict[str, Any]]]:
+        """Ask for what `counters` returns, and return what waits for the answer."""
+        return ask({"frame_id": self.image.frame_id, "detector_state": self.state.detector_state})
 
     def read_frame(self, others: Mapping[str, EpicsSignalRO] | None = None) -> tuple[dict[str, Any], NDArray[Any]]:
         """Read the counters and the last frame, as it came, the region and other signals, in one round trip.

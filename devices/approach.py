@@ -6,9 +6,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ophyd.status import Status
-
 from microarpes.devices.manipulator import Manipulator
+from microarpes.devices.outcome import Outcome
 
 
 @dataclass
@@ -20,13 +19,13 @@ class Approach:
     """
 
     request: dict[str, float]
-    moves: dict[str, Status] = field(default_factory=dict)
+    moves: dict[str, Outcome] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
     kinematic: float = 0.0
     started: float = field(default_factory=time.perf_counter)
 
     @property
-    def statuses(self) -> list[Status]:
+    def statuses(self) -> list[Outcome]:
         """The moves, to be waited for."""
         return list(self.moves.values())
 

@@ -14,11 +14,12 @@ from typing import Any
 
 from ophyd import Component as Cpt
 from ophyd import Device, EpicsSignal, EpicsSignalRO
-from ophyd.status import Status
 
-from microarpes.devices.channel_access import INVALID, WRITE_TIMEOUT, finish, is_number, read_fresh
+from microarpes.devices.channel_access import INVALID, WRITE_TIMEOUT, finish, read_fresh
 from microarpes.devices.deadlines import deadlines
 from microarpes.devices.motor_settings import MODES, MotorSettings, WatchedSettings
+from microarpes.devices.outcome import Outcome
+from microarpes.devices.region import is_number
 
 #: Bit of MSTA by which a motor record says that its controller has a problem.
 PROBLEM_BIT = 1 << 9
@@ -72,9 +73,11 @@ class Axis(Device):
         #: The last request, None before the first, and the way to it, in the axis' unit.
         self.requested: float | None = None
         self.distance = 0.0
+        #: Where the last move was found to have ended, by explicit get; None where that is not known.
+        self._found: float | None = None
         #: Seconds the last move may take before it counts as stalled.
         self.allowed = 0.0
-        self._moving: Status | None = None
+        self._moving: Outcome | None = None
         self._settings = WatchedSettings({field.name: getattr(self, field.name) for field in fields(MotorSettings)})
         self.setpoint.subscribe(self._on_connection, event_type=self.setpoint.SUB_META, run=False)
         for limit in (self.low_limit, self.high_limit):
@@ -165,7 +168,7 @@ class Axis(Device):
         """Return the least time a move over `distance` takes, s, backlash and settling included."""
         return self.settings.kinematic_time(distance)
 
-    def set(self, value: float) -> Status:
+    def set(self, value: float) -> Outcome:
         """Move to `value`; the status fails unless the readback ends within `tolerance` of it.
 
         It fails at once when the connection is lost or when the soft limits change so that the request lies outside
@@ -173,9 +176,10 @@ class Axis(Device):
         """
         self.check_value(value)
         request = float(value)
-        self.distance = request - self.position
-        # A bare status: one that knows its device prints all of it when it is made, for a trace.
-        status = Status()
+        # Not asked again where its last move ended. Somebody who moved it since makes a deadline wrong, no more.
+        found, self._found = self._found, None
+        self.distance = request - (self.position if found is None else found)
+        status = Outcome()
         self.allowed = 2 * self.kinematic_time(self.distance) + MOVE_MARGIN
         deadlines.watch(status, self.allowed, lambda: finish(status, self._stalled(request)))
         self.requested = request
@@ -195,7 +199,7 @@ class Axis(Device):
         self.setpoint.put(request, use_complete=True, callback=arrived)
         return status
 
-    def _stop_if_failed(self, status: Status) -> None:
+    def _stop_if_failed(self, status: Outcome) -> None:
         if not status.success:
             with contextlib.suppress(Exception):  # the first cause is in the status; a lost IOC cannot be stopped
                 self.stop()
@@ -204,6 +208,7 @@ class Axis(Device):
         if connected:
             return
         self._settings.forget()
+        self._found = None
         if self._moving is not None:
             finish(self._moving, self._lost())
 
@@ -238,6 +243,7 @@ class Axis(Device):
             )
         if int(found["violation"]["value"]):
             raise MoveFailed(f"{asked}, now {self._outside(self.settings)} (LVIO): they were changed during the move")
+        self._found = position
 
     def _why(self, request: float) -> str:
         """Say what the record itself knows of a move that did not arrive."""

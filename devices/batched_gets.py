@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import struct
 import threading
 import time
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,11 +29,14 @@ _TYPES = {
     dbr.DOUBLE: "<f8",
 }
 _STRING_SIZE = 40
+#: One value of each, and severity and time stamp as they come two bytes into an answer.
+_SCALARS = {native: struct.Struct(f"<{np.dtype(name).char}") for native, name in _TYPES.items()}
+_HEAD = struct.Struct("<hII")
 #: From a native field type to the same with time stamp and alarm.
 _WITH_TIME = dbr.TIME_STRING - dbr.STRING
 
 
-@dataclass
+@dataclass(eq=False)
 class _Batch:
     """Answers that are still missing."""
 
@@ -75,9 +80,10 @@ class _Request:
         if self.status != dbr.ECA_NORMAL:
             reason = ca.message(self.status)
             raise ConnectionError(f"{self.pvname} was not read: {reason}")
-        stamp = dbr.TimeStamp.from_buffer_copy(self.raw, 4)
-        severity = int(np.frombuffer(self.raw, "<i2", 1, 2)[0])
-        return {"value": self._value(), "timestamp": dbr.make_unixtime(stamp), "alarm_severity": severity}
+        severity, seconds, nanoseconds = _HEAD.unpack_from(self.raw, 2)
+        # As pyepics makes them: stamps of gets and of monitors are compared.
+        stamp = dbr.EPICS2UNIX_EPOCH + seconds + 1.0e-6 * int(1.0e-3 * nanoseconds)
+        return {"value": self._value(), "timestamp": stamp, "alarm_severity": severity}
 
     def _value(self) -> Any:
         native, offset = self.field_type - _WITH_TIME, dbr.value_offset[self.field_type]
@@ -85,10 +91,11 @@ class _Request:
             data = self.raw[offset:]
             found = [_text(data[at : at + _STRING_SIZE]) for at in range(0, len(data), _STRING_SIZE)]
             return found[0] if self.scalar else found
+        if self.scalar and not (self.as_text and native == dbr.CHAR):
+            return _SCALARS[native].unpack_from(self.raw, offset)[0]
         values = np.frombuffer(self.raw, _TYPES[native], self.count, offset)
-        if self.as_text and native == dbr.CHAR:
-            return _text(values.tobytes())
-        return values[0].item() if self.scalar else values.copy()
+        # Not copied: it is of this answer alone, and cannot be written to.
+        return _text(values.tobytes()) if self.as_text and native == dbr.CHAR else values
 
 
 def _text(data: bytes) -> str:
@@ -98,6 +105,8 @@ def _text(data: bytes) -> str:
 #: Requests on their way, by number: libca holds the number only, and may answer when nobody waits any more.
 _under_way: dict[int, _Request] = {}
 _numbers = itertools.count(1)
+#: Batches that are waited for.
+_waited_for: weakref.WeakSet[_Batch] = weakref.WeakSet()
 
 
 def _on_answer(args: Any) -> None:
@@ -117,48 +126,53 @@ def _on_answer(args: Any) -> None:
 _ANSWER = dbr.make_callback(_on_answer, dbr.event_handler_args)
 
 
-def get_all(pvs: Sequence[tuple[Any, bool]], timeout: float) -> list[dict[str, Any]]:
-    """Read channels by explicit gets in one round trip; as `get_each`, but raises the first error."""
-    found = []
-    for each in get_each(pvs, timeout):
-        if isinstance(each, Exception):
-            raise each
-        found.append(each)
-    return found
-
-
-def get_each(pvs: Sequence[tuple[Any, bool]], timeout: float) -> list[dict[str, Any] | Exception]:
-    """Read channels by explicit gets in one round trip.
+class Asked:
+    """Channels that were asked by explicit gets, in one piece; the answers are waited for when they are wanted.
 
     Parameters
     ----------
     pvs : sequence of (epics.PV, bool)
         Connected; True reads an enum or an array of characters as text.
     timeout : float
-        Seconds for all of them.
-
-    Returns
-    -------
-    list of dict or Exception
-        ``value``, ``timestamp`` (IOC time, s), ``alarm_severity``, in the order asked; a TimeoutError for what did not
-        answer in time, a ConnectionError for what was lost or could not be read.
+        Seconds for all of them, from now.
     """
-    if not pvs:
-        return []
-    if ca.current_context() is None:
-        ca.attach_context(pvs[0][0].context)
-    batch = _Batch(len(pvs), timeout)
-    deadline = time.monotonic() + timeout
-    requests: list[_Request | Exception] = []
-    for pv, as_text in pvs:
-        try:
-            requests.append(_send(pv, as_text, batch))
-        except ConnectionError as error:
-            requests.append(error)
-            batch.one_less()
-    ca.flush_io()
-    batch.complete.wait(max(deadline - time.monotonic(), 0.0))
-    return [request if isinstance(request, Exception) else _reading(request) for request in requests]
+
+    def __init__(self, pvs: Sequence[tuple[Any, bool]], timeout: float) -> None:
+        self._batch = _Batch(len(pvs), timeout)
+        self._requests: list[_Request | Exception] = []
+        self._deadline = time.monotonic() + timeout
+        if not pvs:
+            self._batch.complete.set()
+            return
+        if ca.current_context() is None:
+            ca.attach_context(pvs[0][0].context)
+        for pv, as_text in pvs:
+            try:
+                self._requests.append(_send(pv, as_text, self._batch))
+            except ConnectionError as error:
+                self._requests.append(error)
+                self._batch.one_less()
+        ca.flush_io()
+        _waited_for.add(self._batch)
+
+    def answers(self) -> list[dict[str, Any] | Exception]:
+        """Wait for all answers and return them in the order asked.
+
+        Returns
+        -------
+        list of dict or Exception
+            ``value``, ``timestamp`` (IOC time, s), ``alarm_severity``; a TimeoutError for what did not answer in time,
+            a ConnectionError for what was lost or could not be read.
+        """
+        self._batch.complete.wait(max(self._deadline - time.monotonic(), 0.0))
+        _waited_for.discard(self._batch)
+        return [request if isinstance(request, Exception) else _reading(request) for request in self._requests]
+
+
+def abandon_gets() -> None:
+    """End every wait for answers now, as if its time were over: what has not been answered will not be needed."""
+    for batch in list(_waited_for):
+        batch.complete.set()
 
 
 def _reading(request: _Request) -> dict[str, Any] | Exception:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
-from ophyd.status import Status
 
 from microarpes.devices.frame_file import FrameFile
+from microarpes.devices.outcome import Outcome
+from microarpes.devices.soft_record import SoftRecord
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +55,7 @@ class MeasuredReference:
     values: Mapping[str, Any] | None
 
 
-class CalibrationRecord:
+class CalibrationRecord(SoftRecord):
     """Keeps the frame of a reference in the run's file and its record for the event.
 
     Parameters
@@ -67,15 +66,11 @@ class CalibrationRecord:
     frames : FrameFile
     """
 
-    parent = None
-
     def __init__(self, name: str, example: Mapping[str, Any], frames: FrameFile) -> None:
-        self.name = name
+        super().__init__(name, example, _UNITS, source="reference")
         self.frames = frames
-        self._keys = {key: _described(key, value) for key, value in example.items()}
-        self._readings: dict[str, dict[str, Any]] = {}
 
-    def set(self, measured: MeasuredReference) -> Status:
+    def set(self, measured: MeasuredReference) -> Outcome:  # type: ignore[override]
         """Keep a reference; the status never fails: a full disk must not cost the record, which is in the event.
 
         Raises
@@ -83,47 +78,12 @@ class CalibrationRecord:
         KeyError
             The values are not exactly the data keys; the message names the difference.
         """
-        if measured.values is not None and (difference := set(measured.values) ^ set(self._keys)):
-            raise KeyError(f"{self.name}: values and data keys differ in {', '.join(sorted(difference))}")
+        if measured.values is not None:
+            self.check(measured.values)
         try:
             self.frames.keep_reference(
                 measured.frame, measured.time, measured.exposures, measured.name, measured.status
             )
         except OSError as error:
             logger.error("the frame of reference %s could not be kept: %s", measured.name, error)
-        if measured.values is not None:
-            now = time.time()
-            self._readings = {key: {"value": value, "timestamp": now} for key, value in measured.values.items()}
-        status = Status()
-        status.set_finished()
-        return status
-
-    def read(self) -> dict[str, dict[str, Any]]:
-        """Return the last record."""
-        return self._readings
-
-    def describe(self) -> dict[str, dict[str, Any]]:
-        """Return the data keys."""
-        return self._keys
-
-    def describe_configuration(self) -> dict[str, Any]:
-        """Return nothing: the settings are in the start document."""
-        return {}
-
-    def read_configuration(self) -> dict[str, Any]:
-        """Return nothing: the settings are in the start document."""
-        return {}
-
-
-def _described(key: str, value: Any) -> dict[str, Any]:
-    described = {"source": "reference", "units": _UNITS.get(key, "")}
-    if isinstance(value, str):
-        return {**described, "dtype": "string", "dtype_numpy": "<U200", "shape": []}
-    array = np.asarray(value)
-    numpy, scalar = ("<i8", "integer") if array.dtype.kind in "iu" else ("<f8", "number")
-    return {
-        **described,
-        "dtype": "array" if array.ndim else scalar,
-        "dtype_numpy": numpy,
-        "shape": list(array.shape),
-    }
+        return Outcome.reached() if measured.values is None else super().set(measured.values)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,8 @@ import ophyd
 from ophyd.signal import EpicsSignalBase
 from ophyd.status import Status
 from ophyd.utils import InvalidState
+
+from microarpes.devices.outcome import Outcome
 
 #: Seconds; a read or a connection that takes longer is a fault, not a slow beamline.
 READ_TIMEOUT = 2.0
@@ -90,7 +91,12 @@ def connect(devices: Iterable[ophyd.Device], timeout: float = CONNECTION_TIMEOUT
 
 
 def read_fresh(signals: Mapping[str, EpicsSignalBase]) -> dict[str, Reading]:
-    """Read signals by explicit gets, all requests sent before the first answer is awaited.
+    """Read signals by explicit gets, all requests sent before the first answer is awaited; see `ask`."""
+    return ask(signals)()
+
+
+def ask(signals: Mapping[str, EpicsSignalBase]) -> Callable[[], dict[str, Reading]]:
+    """Send explicit gets, and return what waits for the answers: a server takes them before whatever is sent after.
 
     Parameters
     ----------
@@ -99,23 +105,28 @@ def read_fresh(signals: Mapping[str, EpicsSignalBase]) -> dict[str, Reading]:
 
     Returns
     -------
-    dict
-        Key to ``{"value", "timestamp" (IOC time, s), "alarm_severity"}``.
+    callable
+        Returns key to ``{"value", "timestamp" (IOC time, s), "alarm_severity"}``, and raises the ConnectionError of one
+        that is away, or the TimeoutError of one that did not answer within its deadline.
 
     Raises
     ------
     ConnectionError, TimeoutError
-        One of them is away or did not answer within its deadline.
+        One is known to be away already.
     """
     # Those that are away first: while ophyd waits for them nothing that was read grows old.
     found = {key: _fresh(signal) for key, signal in signals.items() if not _can_be_batched(signal)}
     batch = {key: signal for key, signal in signals.items() if key not in found}
-    if batch:
-        from microarpes.devices.batched_gets import get_all
+    asked = _asked(batch, READ_TIMEOUT)
 
-        pvs = [(signal._read_pv, bool(signal._string)) for signal in batch.values()]  # noqa: SLF001
-        found |= dict(zip(batch, get_all(pvs, READ_TIMEOUT), strict=True))
-    return {key: found[key] for key in signals}
+    def answers() -> dict[str, Reading]:
+        for key, answer in asked().items():
+            if isinstance(answer, Exception):
+                raise answer
+            found[key] = answer
+        return {key: found[key] for key in signals}
+
+    return answers
 
 
 def read_each(signals: Mapping[str, EpicsSignalBase], timeout: float = READ_TIMEOUT) -> dict[str, Reading | Exception]:
@@ -141,12 +152,18 @@ def read_each(signals: Mapping[str, EpicsSignalBase], timeout: float = READ_TIME
                 found[key] = _fresh(signal)
             except Exception as error:  # noqa: BLE001 - of whatever kind, it is what is known of this one
                 found[key] = error
-    if batch:
-        from microarpes.devices.batched_gets import get_each
-
-        pvs = [(signal._read_pv, bool(signal._string)) for signal in batch.values()]  # noqa: SLF001
-        found |= dict(zip(batch, get_each(pvs, timeout), strict=True))
+    found |= _asked(batch, timeout)()
     return {key: found[key] for key in signals}
+
+
+def _asked(batch: Mapping[str, EpicsSignalBase], timeout: float) -> Callable[[], dict[str, Reading | Exception]]:
+    """Ask signals that libca has connected; the callable waits for what they answer."""
+    if not batch:
+        return dict
+    from microarpes.devices.batched_gets import Asked
+
+    asked = Asked([(signal._read_pv, bool(signal._string)) for signal in batch.values()], timeout)  # noqa: SLF001
+    return lambda: dict(zip(batch, asked.answers(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -188,15 +205,10 @@ def _can_be_batched(signal: EpicsSignalBase) -> bool:
     return ophyd.cl.name == "pyepics" and bool(signal._read_pv.connected)  # noqa: SLF001 - ophyd has no batches
 
 
-def finish(status: Status, error: Exception | None = None) -> None:
+def finish(status: Status | Outcome, error: Exception | None = None) -> None:
     """End a status, unless its deadline has ended it already."""
     with contextlib.suppress(InvalidState):
         if error is None:
             status.set_finished()
         else:
             status.set_exception(error)
-
-
-def is_number(value: object) -> bool:
-    """Tell whether a value is a finite real number; a bool is not (ophyd would move to 1.0 on True)."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

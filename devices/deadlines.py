@@ -12,9 +12,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from ophyd.status import Status
+from microarpes.devices.outcome import Outcome
 
-_Entry = tuple[float, int, Status, Callable[[], object]]
+_Entry = tuple[float, int, Outcome, Callable[[], object]]
 
 
 class Deadlines:
@@ -26,7 +26,7 @@ class Deadlines:
         self._earlier = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def watch(self, status: Status, seconds: float, expired: Callable[[], object]) -> None:
+    def watch(self, status: Outcome, seconds: float, expired: Callable[[], object]) -> None:
         """Call `expired`, in a thread of its own, unless `status` has ended `seconds` from now."""
         entry = (time.monotonic() + seconds, next(self._numbers), status, expired)
         with self._earlier:

@@ -7,14 +7,12 @@ over by `read` for the gate to judge, so that no failure can surface in the midd
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from ophyd import Device
-from ophyd.status import Status
 
 from microarpes.devices.analyser import Analyser
 from microarpes.devices.approach import Approach, set_out
@@ -25,7 +23,9 @@ from microarpes.devices.evidence import Evidence, Flown
 from microarpes.devices.joint_status import all_done, followed_by
 from microarpes.devices.kept_shutter import KeptShutter
 from microarpes.devices.manipulator import AXES, Manipulator
+from microarpes.devices.outcome import Outcome
 from microarpes.devices.over_count_guard import OverCountGuard
+from microarpes.devices.stopping import try_to_stop
 
 logger = logging.getLogger(__name__)
 
@@ -40,12 +40,9 @@ class EndStation:
 
     Parameters
     ----------
-    manipulator, analyser, beam, shutter, cryostat, gauge, source, heartbeat
-        The connected devices.
-    watched : ophyd.Device, optional
-        What the guards of a run watch.
+    manipulator, analyser, beam, shutter, cryostat, gauge, source, heartbeat, guard, top_up, watched
+        The connected devices; `watched` is what the guards of a run look at.
     close_when_paused : bool
-        The shutter is closed while the run is paused.
     """
 
     parent = None
@@ -68,22 +65,21 @@ class EndStation:
         name: str = "end_station",
     ) -> None:
         self.name = name
-        self.manipulator = manipulator
-        self.analyser = analyser
+        self.manipulator, self.analyser = manipulator, analyser
         self.beam = beam
         self.shutter = shutter
-        self.cryostat = cryostat
-        self.gauge = gauge
+        self.cryostat, self.gauge = cryostat, gauge
         self.source = source
         self.heartbeat = heartbeat
         self.guard = guard
         self.top_up = top_up
-        self.watched = watched
-        self.close_when_paused = close_when_paused
+        self.watched, self.close_when_paused = watched, close_when_paused
         self.kept_shutter = KeptShutter(shutter)
         self._attempt = Evidence()
         self._arrived: dict[str, float] = {}
-        self._outstanding: list[Status] = []
+        self._outstanding: list[Outcome] = []
+        #: Waits for the counters as they were before the exposure; None if they could not be asked for.
+        self._counters_before: Callable[[], Mapping[str, Any]] | None = None
         self._approach: Approach | None = None
         #: Axes that had set out ahead of an attempt were told to stop, and may not have come to rest.
         self.approach_stopped = False
@@ -99,17 +95,15 @@ class EndStation:
         if not connected:
             self.lost = True
 
-    def prepare(self, value: float = RESTORE_TIMEOUT) -> Status:
+    def prepare(self, value: float = RESTORE_TIMEOUT) -> Outcome:
         """Bring the beamline back after a lost connection; the status never fails, `lost` stays True if it did.
 
         Waits up to `value` seconds for every process variable, sets the region again, checks that it gives the same
         axes, and opens the shutter.
         """
-        status = Status(timeout=None)
-        threading.Thread(target=self._restore, args=(value, status), daemon=True).start()
-        return status
+        return followed_by(Outcome.reached(), lambda: self._restore(value))
 
-    def _restore(self, timeout: float, status: Status) -> None:
+    def _restore(self, timeout: float) -> None:
         try:
             connect(self.devices, timeout)
             self.forget_arrivals()
@@ -120,8 +114,6 @@ class EndStation:
             self.lost = False
         except Exception as error:  # noqa: BLE001 - the next attempt is refused and says why
             logger.error("the beamline could not be restored: %s", error)
-        finally:
-            status.set_finished()
 
     def _set_region_again(self, timeout: float) -> None:
         """Set the region again and refuse other axes; what a refused attempt before left is nothing to compare with."""
@@ -151,7 +143,7 @@ class EndStation:
             *(device for device in (self.guard, self.top_up, self.watched) if device is not None),
         )
 
-    def set(self, request: Mapping[str, float], *, ahead: bool = False, flown: Flown | None = None) -> Status:
+    def set(self, request: Mapping[str, float], *, ahead: bool = False, flown: Flown | None = None) -> Outcome:
         """Begin an attempt: move the axes that are not known to be at the request; the status never fails.
 
         With `ahead` the axes set out for an attempt that will begin later, by the same request: it takes these moves
@@ -194,14 +186,15 @@ class EndStation:
         self._outstanding = approach.statuses
         return approach
 
-    def trigger(self) -> Status:
+    def trigger(self) -> Outcome:
         """Expose once; the status never fails."""
-        attempt = self._attempt
-        started = time.perf_counter()
+        attempt, started = self._attempt, time.perf_counter()
+        self._counters_before = None
         if self.guard is not None:
             self.guard.reset(self._spare_detector)
         try:
-            attempt.frame_id_before = int(self.analyser.counters()["frame_id"]["value"])
+            # Not waited for: answered before the exposure begins, or later, and then the gate finds no new frame.
+            self._counters_before = self.analyser.ask_counters()
             if self.top_up is not None:
                 attempt.countdown_before = self.top_up.reading()
             exposure = [self.analyser.trigger()]
@@ -217,7 +210,7 @@ class EndStation:
             for status in exposure:
                 if not status.success:
                     attempt.errors.append(f"exposure of {attempt.acquire_time:g} s: {status.exception()}")
-                    _try_to_stop(self.analyser)
+                    try_to_stop(self.analyser)
 
         self._outstanding = exposure
         exposed = all_done(exposure, finished)
@@ -242,7 +235,7 @@ class EndStation:
         try:
             self.shutter.close_command.put(1, wait=False)
         finally:
-            _try_to_stop(self.analyser)
+            try_to_stop(self.analyser)
         logger.error("the detector counted %.3g counts/s: exposure stopped, shutter closed", rate)
 
     @property
@@ -254,9 +247,10 @@ class EndStation:
 
     def read(self) -> dict[str, Reading]:
         """Return the `Evidence` of the attempt under the key ``evidence``; never raises."""
-        attempt = self._attempt
-        started = time.perf_counter()
+        attempt, started = self._attempt, time.perf_counter()
         try:
+            if self._counters_before is not None:
+                attempt.frame_id_before = int(self._counters_before()["frame_id"]["value"])
             attempt.edge_time = self.analyser.acquire_edge_time()
             attempt.readings, attempt.frame = self.analyser.read_frame(self._signals())
             self._look_at_the_shutter(attempt)
@@ -311,8 +305,8 @@ class EndStation:
         return {}
 
     def stop_exposure(self) -> None:
-        """Stop an exposure that is void; what was under way ends as evidence."""
-        _try_to_stop(self.analyser)
+        """Stop a void exposure; what was under way ends as evidence."""
+        try_to_stop(self.analyser)
 
     def pause(self) -> None:
         """Close the shutter where it is to be closed in a pause; the plan opens it before the next exposure."""
@@ -327,12 +321,4 @@ class EndStation:
         self.approach_stopped = self._approach is not None
         self.forget_arrivals()
         for device in (*self.manipulator.axes.values(), self.analyser):
-            _try_to_stop(device, success=success)
-
-
-def _try_to_stop(device: Any, *, success: bool = False) -> None:
-    """Stop a device; one that is away keeps neither the others from being stopped nor an attempt from ending."""
-    try:
-        device.stop(success=success)
-    except Exception as error:  # noqa: BLE001 - it is away, or slow: the next attempt finds out
-        logger.error("%s could not be stopped: %s", device.name, error)
+            try_to_stop(device, success=success)

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 from ophyd import EpicsSignalRO
-from ophyd.status import Status
 
 from microarpes.devices.channel_access import finish
 from microarpes.devices.deadlines import deadlines
+from microarpes.devices.outcome import Outcome
 
 
 class ExposureClock:
@@ -53,7 +53,7 @@ class ExposureClock:
         """Return the IOC's time of the last start, s; NaN when it was not seen within `timeout` seconds."""
         return self._edge_time if self._begun.wait(timeout) else float("nan")
 
-    def watch(self, status: Status, allowed: Callable[[], float]) -> None:
+    def watch(self, status: Outcome, allowed: Callable[[], float]) -> None:
         """Fail a status that has not ended `allowed` seconds from now; asked again when that has passed."""
         began = time.monotonic()
 

@@ -6,18 +6,18 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
-from ophyd.status import Status
+from microarpes.devices.outcome import Outcome
 
 logger = logging.getLogger(__name__)
 
 
-def all_done(statuses: Sequence[Status], finished: Callable[[], None]) -> Status:
+def all_done(statuses: Sequence[Outcome], finished: Callable[[], None]) -> Outcome:
     """Return a status that succeeds once all of `statuses` ended, one way or the other, after calling `finished`."""
-    together = Status(timeout=None)
+    together = Outcome()
     lock = threading.Lock()
     waiting = len(statuses)
 
-    def one_done(_: Status | None = None) -> None:
+    def one_done(_: Outcome | None = None) -> None:
         nonlocal waiting
         with lock:
             waiting -= 1
@@ -33,12 +33,12 @@ def all_done(statuses: Sequence[Status], finished: Callable[[], None]) -> Status
     return together
 
 
-def followed_by(status: Status, action: Callable[[], object]) -> Status:
+def followed_by(status: Outcome, action: Callable[[], object]) -> Outcome:
     """Return a status that succeeds once `status` ended and `action`, run in a thread of its own, returned or raised.
 
     Both need deadlines of their own.
     """
-    after = Status(timeout=None)
+    after = Outcome()
 
     def act() -> None:
         try:

@@ -8,6 +8,7 @@ from ophyd.status import Status
 
 from microarpes.devices.channel_access import finish
 from microarpes.devices.environment import Shutter
+from microarpes.devices.outcome import Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +31,11 @@ class KeptShutter:
         #: Why it could not be moved the last time; None if it could.
         self.error: Exception | None = None
 
-    def set(self, value: str) -> Status:
+    def set(self, value: str) -> Outcome:
         """Open or close (``"open"``, ``"close"``)."""
         if value == "close":
             self.closed = True
-        ended = Status()
+        ended = Outcome()
         try:
             moved = self.shutter.set(value)
         except Exception as error:  # noqa: BLE001 - kept for whoever waits
@@ -44,7 +45,7 @@ class KeptShutter:
         moved.add_callback(lambda status: self._moved(status, value, ended))
         return ended
 
-    def _moved(self, status: Status, value: str, ended: Status) -> None:
+    def _moved(self, status: Status, value: str, ended: Outcome) -> None:
         self.error = status.exception()
         if self.error is not None:
             logger.error("the shutter did not %s: %s", value, self.error)

@@ -18,6 +18,11 @@ Energy = Annotated[Finite, Field(gt=0.0, le=1.0e4)]
 WHOLE_STEP = 0.01
 
 
+def is_number(value: object) -> bool:
+    """Tell whether a value is a finite real number; a bool is not (ophyd would move to 1.0 on True)."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 class Region(BaseModel):
     """One analyser region; energies are kinetic, in eV.
 

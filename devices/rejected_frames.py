@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
-from ophyd.status import Status
 
 from microarpes.devices.frame_file import FrameFile
+from microarpes.devices.outcome import Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -34,16 +34,14 @@ class RejectedFrames:
         self.frames = frames
         self.count = 0
 
-    def set(self, rejection: Rejection) -> Status:
+    def set(self, rejection: Rejection) -> Outcome:
         """Keep one refused attempt; the status never fails, a full disk must not turn a retake into an abort."""
         self.count += 1
         try:
             self.frames.reject(rejection.frame, rejection.frame_id, rejection.pixel, rejection.reason)
         except OSError as error:
             logger.error("the rejected frame of pixel %d could not be kept: %s", rejection.pixel, error)
-        status = Status()
-        status.set_finished()
-        return status
+        return Outcome.reached()
 
     def read(self) -> dict[str, Any]:
         """Return the number of refused attempts."""

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from ophyd.status import Status
 
 from microarpes.devices.axis import MoveFailed
-from microarpes.devices.channel_access import INVALID, finish, is_number
+from microarpes.devices.channel_access import INVALID, finish
 from microarpes.devices.manipulator import AXES, Manipulator
+from microarpes.devices.region import is_number
 from microarpes.devices.sample_coordinate import SampleCoordinate
 from microarpes.devices.sample_geometry import SampleGeometry
 

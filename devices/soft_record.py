@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from ophyd.status import Status
+
+from microarpes.devices.outcome import Outcome
 
 
 class SoftRecord:
@@ -20,17 +21,21 @@ class SoftRecord:
         A record with the keys, types and shapes that all will have.
     units : mapping
         Key to unit; what is not in it has none.
+    source : str, optional
+        Where the descriptor says that they come from; by default the name.
     """
 
     parent = None
 
-    def __init__(self, name: str, example: Mapping[str, Any], units: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, example: Mapping[str, Any], units: Mapping[str, str], source: str | None = None
+    ) -> None:
         self.name = name
-        self._keys = {key: {**_described(value), "source": name, "units": units.get(key, "")} for key, value in
-                      example.items()}  # fmt: skip
+        told = {"source": source or name}
+        self._keys = {key: {**_described(value), **told, "units": units.get(key, "")} for key, value in example.items()}
         self._readings: dict[str, dict[str, Any]] = {}
 
-    def set(self, values: Mapping[str, Any]) -> Status:
+    def set(self, values: Mapping[str, Any]) -> Outcome:
         """Keep a record for `read`.
 
         Raises
@@ -38,13 +43,15 @@ class SoftRecord:
         KeyError
             The values are not exactly the data keys; the message names the difference.
         """
-        if difference := set(values) ^ set(self._keys):
-            raise KeyError(f"{self.name}: values and data keys differ in {', '.join(sorted(difference))}")
+        self.check(values)
         now = time.time()
         self._readings = {key: {"value": value, "timestamp": now} for key, value in values.items()}
-        status = Status()
-        status.set_finished()
-        return status
+        return Outcome.reached()
+
+    def check(self, values: Mapping[str, Any]) -> None:
+        """Raise KeyError unless the values are exactly the data keys; the message names the difference."""
+        if difference := set(values) ^ set(self._keys):
+            raise KeyError(f"{self.name}: values and data keys differ in {', '.join(sorted(difference))}")
 
     def read(self) -> dict[str, dict[str, Any]]:
         """Return the last record."""

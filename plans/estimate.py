@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,10 @@ class Estimate:
         Least and largest x, then y, that are really visited, um.
     warnings : tuple of str
         What the operator should know; no reason to refuse.
+    slips : tuple of str
+        What looks like a slip of the finger: somebody has to agree to it.
+    left : float
+        What is left of the beamtime, s.
     """
 
     points: int
@@ -60,6 +65,8 @@ class Estimate:
     free: int
     extent: tuple[float, float, float, float]
     warnings: tuple[str, ...] = field(default=())
+    slips: tuple[str, ...] = field(default=())
+    left: float = math.inf
 
     @property
     def duration(self) -> float:
@@ -79,7 +86,9 @@ class Estimate:
     @property
     def doubts(self) -> list[str]:
         """What somebody has to agree to."""
-        found = []
+        found = list(self.slips)
+        if self.duration > self.left:
+            found.append(f"it takes {_clock(self.duration)}, {_clock(max(self.left, 0.0))} of the beamtime are left")
         if self.duration > LONG:
             found.append(f"it takes {_clock(self.duration)}, more than {LONG / 3600:g} h")
         if self.disk > MUCH * self.free:
@@ -135,7 +144,8 @@ def estimate(
             next(at for at in (directory.absolute(), *directory.absolute().parents) if at.exists())
         ).free,
         extent=(float(low[0]), float(high[0]), float(low[1]), float(high[1])),
-        warnings=(*_step_warnings(places, spot), *_axis_warnings(station, high - low)),
+        warnings=(*_step_warnings(places, spot), *_without_limits(station)),
+        slips=tuple(_tiny(station, high - low)),
     )
 
 
@@ -172,21 +182,21 @@ def _step_warnings(places: NDArray[np.float64], spot: NDArray[np.float64]) -> li
     return []
 
 
-def _axis_warnings(station: EndStation, size: NDArray[np.float64]) -> list[str]:
-    found = []
-    for name, length in zip("xy", size.tolist(), strict=True):
-        axis = getattr(station.manipulator, name)
+def _without_limits(station: EndStation) -> Iterator[str]:
+    for axis in (station.manipulator.x, station.manipulator.y):
         low, high = axis.limits
         if not low < high:
-            found.append(
-                f"{axis.prefix} has soft limits [{low:g}, {high:g}], which EPICS takes for none: nothing stops it"
-            )
-        elif 0 < length < TINY * (high - low):
-            found.append(
+            yield f"{axis.prefix} has soft limits [{low:g}, {high:g}], which EPICS takes for none: nothing stops it"
+
+
+def _tiny(station: EndStation, size: NDArray[np.float64]) -> Iterator[str]:
+    for name, length in zip("xy", size.tolist(), strict=True):
+        low, high = getattr(station.manipulator, name).limits
+        if 0 < length < TINY * (high - low):
+            yield (
                 f"the raster is {length:g} um along {name}, of {high - low:g} um that can be travelled; "
                 "positions are in um, not in mm"
             )
-    return found
 
 
 def _clock(seconds: float) -> str:

@@ -27,7 +27,7 @@ from microarpes.plans.take_point import (
     MsgGenerator,
     PointTaker,
     come_to_rest,
-    emit,
+    emit_point,
     expose,
     judge,
     pause_with_reason,
@@ -267,7 +267,7 @@ def _judge(over: _Pass, shot: _Shot) -> MsgGenerator:
         return
     over.refused_in_a_row = 0
     over.taker.gate.accept(shot.evidence)
-    yield from emit(over.taker, shot.evidence, shot.pixel, 1)
+    yield from emit_point(over.taker, shot.evidence, shot.pixel, 1)
     over.done.add(shot.pixel)
 
 

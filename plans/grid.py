@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from microarpes.devices.channel_access import is_number
+from microarpes.devices.region import is_number
 
 if TYPE_CHECKING:
     from scanspec.specs import Spec

@@ -117,8 +117,9 @@ class Guards:
         self._lock = threading.Lock()
         self._log = InterruptionLog()
         self._stop: Callable[[], None] = lambda: None
-        #: True while an exposure is under way.
-        self.exposing = False
+        self._exposing = False
+        #: What the exposure under way, or the last one, told of: a guard may let go before the attempt has ended.
+        self._by_exposure: list[str] = []
         #: How often a guard has tripped: an exposure that finds another number than it began with is void.
         self.trips = 0
 
@@ -175,6 +176,8 @@ class Guards:
     def _note(self, name: str, reason: str) -> None:
         if reason and name not in self._open:
             self.trips += 1
+            if name in self.limits and self.limits[name].while_exposing:
+                self._by_exposure.append(reason)
             self._open[name] = self._log.begin(name, reason)
             logger.warning("the run is held: %s: %s", name, reason)
         elif not reason and name in self._open:
@@ -191,7 +194,19 @@ class Guards:
     def tripped_by_exposure(self) -> list[str]:
         """Return the reasons of those that only an exposure can tell of: trips of theirs count as faults of a point."""
         with self._lock:
-            return [guard.reason for guard in self._guards.values() if guard.limits.while_exposing and guard.reason]
+            return list(self._by_exposure)
+
+    @property
+    def exposing(self) -> bool:
+        """Whether an exposure is under way; what the last one told of is forgotten when another begins."""
+        return self._exposing
+
+    @exposing.setter
+    def exposing(self, exposing: bool) -> None:
+        with self._lock:
+            if exposing:
+                self._by_exposure = []
+            self._exposing = exposing
 
     @property
     def close_shutter(self) -> bool:

@@ -19,20 +19,19 @@ from numpy.typing import NDArray
 
 from microarpes.devices.evidence import Evidence
 from microarpes.devices.soft_record import SoftRecord
+from microarpes.plans.grid import RasterPoint
 from microarpes.plans.landmark import Landmark
-from microarpes.plans.take_point import MsgGenerator, PointTaker, pause_with_reason, take_exposures
-from microarpes.plans.targets import Targets
+from microarpes.plans.take_point import NO_PIXEL, MsgGenerator, PointTaker, pause_with_reason, take_exposures
+from microarpes.plans.targets import Target
 
 logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
-#: Under which number refused frames of what is no pixel are filed.
-NO_PIXEL = -1
 #: Looks through which the line is laid.
 LOOKS = 4
 UNITS = {"time": "s", "shift_x": "um", "shift_y": "um", "shift_x_error": "um", "shift_y_error": "um", "step": "um",
-         "image": "counts/(nA s)"}  # fmt: skip
+         "image": "counts/(nA s)", "image_error": "counts/(nA s)"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,15 @@ class Shift:
     problem: str = ""
 
 
+@dataclass(frozen=True)
+class LookBefore:
+    """The first image that an earlier run took, with its errors, and the shift it ended with, um along x and y."""
+
+    image: Array
+    image_error: Array
+    shift: tuple[float, float]
+
+
 #: ``(image, its errors, later image, its errors, step um) -> Shift``; images are ``[n, n]``, y along the first axis.
 FindShift = Callable[[Array, Array, Array, Array, float], Shift]
 
@@ -56,30 +64,39 @@ class LandmarkImaging:
     Parameters
     ----------
     landmark : Landmark
-    targets : Targets
-        Aimed anew after each look.
+    still : callable
+        Target of a place on a sample that stays where it is.
     find : callable
         See `FindShift`.
+    before : LookBefore, optional
+        What an earlier run of the same raster has seen: later looks are compared with its first.
     clock : callable
         Seconds.
     """
 
     def __init__(
-        self, landmark: Landmark, targets: Targets, find: FindShift, clock: Callable[[], float] = time.monotonic
+        self,
+        landmark: Landmark,
+        still: Target,
+        find: FindShift,
+        before: LookBefore | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.landmark, self._find, self._clock = landmark, find, clock
-        self._targets = targets
+        self.landmark, self._still, self._find, self._clock = landmark, still, find, clock
+        self._before = before
         self._first: tuple[Array, Array] | None = None
         #: Time, shift along x and y and their errors, of the looks that found it.
         self._looks: list[tuple[float, float, float, float, float]] = []
         self._row, self._asked = 0, 0
         side = (landmark.points, landmark.points)
-        self._device = SoftRecord("landmark", self._values(np.zeros(side), Shift(0.0, 0.0, 0.0, 0.0), 0.0), UNITS)
+        empty = np.zeros(side)
+        self._device = SoftRecord("landmark", self._values(empty, empty, Shift(0.0, 0.0, 0.0, 0.0), 0.0), UNITS)
 
     def prepare(self, taker: PointTaker) -> MsgGenerator:
-        """Declare stream ``drift`` and aim the pixels by what is found from now on."""
+        """Declare stream ``drift``."""
         self._first, self._looks, self._row = None, [], 0
-        self._targets.shift = self.shift
+        if self._before is not None:
+            self._first = self._before.image, self._before.image_error
         yield from bps.declare_stream(self._device, name="drift")
 
     def shift(self) -> tuple[float, float]:
@@ -89,8 +106,10 @@ class LandmarkImaging:
 
     def _at(self, now: float, axis: int) -> float:
         looks = self._looks[-LOOKS:]
+        if not looks:
+            return 0.0 if self._before is None else self._before.shift[axis - 1]
         if len(looks) < 2:
-            return looks[-1][axis] if looks else 0.0
+            return looks[-1][axis]
         times = np.array([look[0] for look in looks])
         shifts, errors = (np.array([look[column] for look in looks]) for column in (axis, axis + 2))
         slope, last = np.polyfit(times - times[-1], shifts, 1, w=1.0 / np.maximum(errors, 1e-3))
@@ -129,7 +148,7 @@ class LandmarkImaging:
             self._first = self._first or (image, errors)
             self._looks.append((now, aimed[0] + found.x, aimed[1] + found.y, found.x_error, found.y_error))
         total = Shift(aimed[0] + found.x, aimed[1] + found.y, found.x_error, found.y_error, found.problem)
-        yield Msg("set", self._device, self._values(image, total, time.time()), group="landmark")
+        yield Msg("set", self._device, self._values(image, errors, total, time.time()), group="landmark")
         yield Msg("wait", None, group="landmark")
         yield Msg("create", None, name="drift")
         yield Msg("read", self._device)
@@ -145,7 +164,7 @@ class LandmarkImaging:
             columns = range(side) if row % 2 == 0 else range(side - 1, -1, -1)
             for column in columns:
                 x, y = places[column]
-                evidence, _ = yield from take_exposures(taker, NO_PIXEL, {**self._targets.held, "x": x, "y": y})
+                evidence, _ = yield from take_exposures(taker, NO_PIXEL, self._still(RasterPoint(NO_PIXEL, x, y)))
                 image[row, column], errors[row, column] = brightness(evidence)
         return image, errors
 
@@ -171,7 +190,7 @@ class LandmarkImaging:
             return Shift(found.x, found.y, found.x_error, found.y_error, problem)
         return found
 
-    def _values(self, image: Array, shift: Shift, now: float) -> dict[str, Any]:
+    def _values(self, image: Array, errors: Array, shift: Shift, now: float) -> dict[str, Any]:
         return {
             "time": now,
             "shift_x": shift.x,
@@ -179,6 +198,7 @@ class LandmarkImaging:
             "shift_x_error": shift.x_error,
             "shift_y_error": shift.y_error,
             "image": image,
+            "image_error": errors,
             "step": self.landmark.step,
             "landmark": self.landmark.name,
             "status": shift.problem or "ok",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,8 @@ class PointEvent:
         Exposures summed into a point.
     limits : GateLimits, optional
         How the beam is checked, and which live time makes a point partial.
+    shift_of : callable, optional
+        Returns for a pixel the shift, um along x and y, by which its target followed the sample.
     flown : sequence of str
         Axes that may move during an exposure: how far they went is told by ``blur_<axis>``.
     """
@@ -45,8 +47,10 @@ class PointEvent:
         *,
         sub_frames: int = 1,
         limits: GateLimits | None = None,
+        shift_of: Callable[[int], tuple[float, float]] | None = None,
         flown: Sequence[str] = (),
     ) -> None:
+        self.shift_of = shift_of
         self.sub_frames = sub_frames
         self.flown = tuple(flown)
         self.limits = limits or GateLimits()
@@ -68,6 +72,8 @@ class PointEvent:
             units = "um" if name in "xyz" else "deg"
             for key in (f"manipulator_{name}", f"manipulator_{name}_setpoint"):
                 keys[key] = _number(units)
+        if self.shift_of is not None:
+            keys |= {"shift_x": _number("um"), "shift_y": _number("um")}
         keys |= {f"blur_{name}": _number("um" if name in "xyz" else "deg") for name in self.flown}
         keys["edc"] = {
             "dtype": "array",
@@ -108,6 +114,8 @@ class PointEvent:
         }
         if self.sub_frames > 1:
             values["sub_frame_ids"] = np.array(evidence.sub_frame_ids, dtype=np.int64)
+        if self.shift_of is not None:
+            values["shift_x"], values["shift_y"] = self.shift_of(pixel)
         values |= {name: evidence.value(name) for name in _SLOW}
         values |= {name: float(evidence.ledger[name]) for name in LEDGER}
         stamps = {name: evidence.readings[name]["timestamp"] for name in (*_SLOW, "frame_id")}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from microarpes.devices.end_station import EndStation
-from microarpes.devices.region import Region
+from microarpes.devices.region import AngleWindow, Region
 from microarpes.plans.limits import GateLimits
 from microarpes.plans.shapes import Shape, walks_of
 
@@ -21,8 +21,27 @@ MAX_METADATA = 1_000_000
 #: What the plan or the RunEngine says in a start document, and metadata may not.
 RESERVED = frozenset(
     "uid time scan_id seq_num plan_type grid raster_shape shape extents num_points motors region sub_frames gate "
-    "windows energy_axis angle_axis calibration source beam momentum axes guards fly frame_file".split()
+    "windows energy_axis angle_axis calibration source beam momentum axes guards fly frame_file backwards".split()
 )
+
+
+def check_kinds(station: Any, shape: Any, region: Any, windows: Any) -> list[str]:
+    """Return which of what was handed to the plan is something else: swapped, or a name mistaken for a device."""
+    problems = []
+    if not all(hasattr(station, part) for part in ("manipulator", "analyser", "beam")):
+        problems.append(f"station = {_short(station)} is no end station: it has no manipulator, analyser and beam")
+    if not hasattr(shape, "lattice"):
+        problems.append(f"shape = {_short(shape)} is no shape of a raster, as RasterGrid.centred(nx, ny, step) is")
+    if not isinstance(region, Region):
+        problems.append(f"region = {_short(region)} is no Region of the analyser")
+    if not (isinstance(windows, Sequence) and windows and all(isinstance(each, AngleWindow) for each in windows)):
+        problems.append(f"windows = {_short(windows)} is no list of AngleWindow")
+    return problems
+
+
+def _short(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def check_raster(station: EndStation, shape: Shape) -> list[str]:

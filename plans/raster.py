@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
@@ -21,19 +22,19 @@ from microarpes.plans.estimate import estimate
 from microarpes.plans.fly import Fly
 from microarpes.plans.fly_row import Flyer, with_velocity
 from microarpes.plans.gate import Gate
-from microarpes.plans.grid import RasterPoint
 from microarpes.plans.guarded import guarded, with_shutter
 from microarpes.plans.guards import Guards
 from microarpes.plans.interruptions import InterruptionLog
 from microarpes.plans.limits import GateLimits
 from microarpes.plans.pace import Pace, axes_of, check_fly, describe, too_slow
 from microarpes.plans.point_event import PointEvent
-from microarpes.plans.preflight import check_beam, check_metadata, check_raster, check_region
-from microarpes.plans.rows import Interleaved, planned_position, take_rows
+from microarpes.plans.preflight import check_beam, check_kinds, check_metadata, check_raster, check_region
+from microarpes.plans.rows import Interleaved, TakeRows, take_rows
 from microarpes.plans.shapes import Shape
 from microarpes.plans.start_document import calibration_record, start_document
 from microarpes.plans.sub_frames import split
 from microarpes.plans.take_point import MsgGenerator, PointTaker
+from microarpes.plans.targets import Target, planned_position
 
 logger = logging.getLogger(__name__)
 
@@ -56,8 +57,11 @@ def gap_raster(
     row_stop: Callable[[], bool] = lambda: False,
     announce: Callable[[str], None] = lambda reason: None,
     interleaved: Sequence[Interleaved] = (),
-    target: Callable[[RasterPoint], Mapping[str, float]] = planned_position,
+    target: Target = planned_position,
+    shift_of: Callable[[int], tuple[float, float]] | None = None,
     done: Set[int] = frozenset(),
+    backwards: bool = False,
+    take: TakeRows = take_rows,
     objections: Callable[[Mapping[str, Any]], Sequence[str]] = lambda start: (),
     guards: Guards | None = None,
     interruptions: InterruptionLog | None = None,
@@ -99,8 +103,14 @@ def gap_raster(
         Measured between the rows when they are due: references, landmarks, control pixels.
     target : callable, optional
         Returns where the axes have to be for a pixel, axis to um and deg; by default its planned position.
+    shift_of : callable, optional
+        Returns for a pixel the shift, um along x and y, by which its target followed the sample; goes into its event.
     done : set of int, optional
         Pixels that an earlier run has: they are left out, they are not counted in the start document's ``num_points``.
+    backwards : bool, optional
+        The last pixel of the shape is visited first.
+    take : callable, optional
+        Takes the rows; by default every pixel once.
     objections : callable, optional
         Shown the start document when all is set and no motor has moved; what it returns forbids the run.
     guards : Guards, optional
@@ -123,8 +133,12 @@ def gap_raster(
     ------
     ValueError
         The raster cannot be done; the message lists every reason and no motor has moved.
+    TypeError
+        What was handed over is something else than asked for, such as a device for a shape.
     """
     limits = limits or GateLimits()
+    if wrong := check_kinds(station, shape, region, windows):
+        raise TypeError("; ".join(wrong))
     problems = [
         *check_raster(station, shape),
         *check_region(station, region),
@@ -147,7 +161,9 @@ def gap_raster(
     energy, angle = station.analyser.axes
     record = calibration_record(calibration, len(windows), len(angle))
     flown = [] if fly is None else axes_of(shape)
-    event = PointEvent(windows, energy, angle, record, sub_frames=sub_frames, limits=limits, flown=flown)
+    event = PointEvent(
+        windows, energy, angle, record, sub_frames=sub_frames, limits=limits, shift_of=shift_of, flown=flown
+    )
     if region.swept:
         flat_field = None
     if flat_field is not None:
@@ -161,6 +177,9 @@ def gap_raster(
     start["sub_frames"] = {"number": sub_frames, "iterations": part.iterations, "acquire_time": part.acquire_time}
     rows = [left for row in shape.rows() if (left := [point for point in row if point.pixel not in done])]
     start["num_points"] = sum(map(len, rows))
+    if backwards:
+        rows = [row[::-1] for row in rows[::-1]]
+        start["backwards"] = True
     pace = None if fly is None else Pace(fly, exposure)
     if pace is not None:
         start |= {"plan_name": "gap_fly", "fly": describe(station, shape, pace)}
@@ -179,6 +198,7 @@ def gap_raster(
             flight.destroy()
             raise ValueError("; ".join(problems))
         flyer = Flyer(flight, pace)
+        take = functools.partial(take_rows, flyer=flyer)
 
     def raster() -> MsgGenerator:
         uid: str = yield from bps.open_run(start)
@@ -205,9 +225,7 @@ def gap_raster(
         # Describes the device now: later, between create and save, nothing is left at which a pause could cut in.
         yield from bps.declare_stream(accepted, name="primary")
         try:
-            ended_early = yield from guarded(
-                station, guards, log, take_rows(taker, rows, row_stop, interleaved, target, flyer)
-            )
+            ended_early = yield from guarded(station, guards, log, take(taker, rows, row_stop, interleaved, target))
         finally:
             yield Msg("unstage", accepted)
         yield from bps.close_run(reason=ended_early)

@@ -22,15 +22,20 @@ from numpy.typing import NDArray
 from microarpes.devices.calibration_record import CalibrationRecord, MeasuredReference
 from microarpes.devices.region import AngleWindow
 from microarpes.devices.spectra import angular_contrast, sum_windows
-from microarpes.plans.grid import RasterPoint
 from microarpes.plans.reference import Reference
 from microarpes.plans.reference_sum import ReferenceSum
-from microarpes.plans.take_point import MsgGenerator, PointTaker, come_to_rest, pause_with_reason, take_exposures
+from microarpes.plans.take_point import (
+    NO_PIXEL,
+    MsgGenerator,
+    PointTaker,
+    come_to_rest,
+    pause_with_reason,
+    take_exposures,
+)
+from microarpes.plans.targets import Target
 
 logger = logging.getLogger(__name__)
 
-#: Under which number refused frames of what is no pixel are filed.
-NO_PIXEL = -1
 #: Spare exposures, as a part, beyond those that counting statistics ask for.
 SPARE = 0.05
 OK, IMPRECISE = "ok", "imprecise"
@@ -62,7 +67,6 @@ class EdgeFit:
 
 #: ``(energy eV [n_energy], edcs [n_window, n_energy], temperature K, record the run began with) -> EdgeFit``.
 FitEdges = Callable[[NDArray[np.float64], NDArray[np.float64], float, Mapping[str, Any]], EdgeFit]
-Target = Callable[[RasterPoint], Mapping[str, float]]
 
 
 class ReferenceMeasurement:
@@ -94,6 +98,8 @@ class ReferenceMeasurement:
         self._record: dict[str, Any] = {}
         self._channels: list[NDArray[np.intp]] = []
         self._last_ef: NDArray[np.float64] = np.empty(0)
+        #: The newest record; empty before the run has begun.
+        self.record: dict[str, Any] = {}
         self._jumped_to: NDArray[np.float64] | None = None
         self._device: CalibrationRecord | None = None
 
@@ -101,7 +107,7 @@ class ReferenceMeasurement:
         """Declare stream ``calibration``; remember where the axes are that only the reference moves."""
         _, angle = taker.station.analyser.axes
         self._channels = [window.channels(angle) for window in self.windows]
-        self._record = dict(taker.calibration)
+        self.record = self._record = dict(taker.calibration)
         self._last_ef = np.asarray(self._record["ef"], dtype=np.float64)
         self._home = resting_place(taker, [name for name in self.reference.position if name not in ("x", "y")])
         self._row, self._time = 0, self._clock()
@@ -175,6 +181,7 @@ class ReferenceMeasurement:
             yield Msg("read", self._device)
             yield Msg("save")
             self._last_ef = np.asarray(fit.ef, dtype=np.float64)
+            self.record = values
         yield Msg("rewindable", None, True)
         return problem
 

@@ -11,6 +11,7 @@ from bluesky.utils import Msg
 from microarpes.plans.fly_row import Flyer, fly_row
 from microarpes.plans.grid import RasterPoint
 from microarpes.plans.take_point import MsgGenerator, PointTaker, come_to_rest, take_point
+from microarpes.plans.targets import Target, planned_position
 
 
 class Interleaved(Protocol):
@@ -26,9 +27,11 @@ class Interleaved(Protocol):
         """Measure. No axis is on its way, and where it leaves the axes does not matter."""
 
 
-def planned_position(point: RasterPoint) -> Mapping[str, float]:
-    """Return where a pixel is planned, axis to um."""
-    return {"x": point.x, "y": point.y}
+#: ``(taker, rows, row_stop, interleaved, target) -> messages``, which return why they ended early, or None.
+TakeRows = Callable[
+    [PointTaker, Sequence[Sequence[RasterPoint]], Callable[[], bool], Sequence[Interleaved], Target],
+    Generator[Msg, Any, str | None],
+]
 
 
 def take_rows(
@@ -36,7 +39,7 @@ def take_rows(
     rows: Sequence[Sequence[RasterPoint]],
     row_stop: Callable[[], bool] = lambda: False,
     interleaved: Sequence[Interleaved] = (),
-    target: Callable[[RasterPoint], Mapping[str, float]] = planned_position,
+    target: Target = planned_position,
     flyer: Flyer | None = None,
 ) -> Generator[Msg, Any, str | None]:
     """Take every pixel, row by row, until `row_stop` says to end after a row; return after which, None after the last.
@@ -60,8 +63,10 @@ def take_rows(
     """
     for measurement in interleaved:
         yield from measurement.prepare(taker)
+    there: Mapping[str, float] | None = None
     for number, (row, next_row) in enumerate(zip(rows, [*rows[1:], []], strict=True)):
-        yield from _measure_due(taker, interleaved, number, len(rows))
+        if (yield from measure_due(taker, interleaved, number, len(rows))):
+            there = None
         if flyer is not None:
             yield from fly_row(taker, flyer, row, target)
             next_row = row = []
@@ -70,19 +75,25 @@ def take_rows(
             stays = after is None or (
                 point is row[-1] and (row_stop() or any(each.due(number + 1, len(rows)) for each in interleaved))
             )
-            yield from take_point(taker, point.pixel, target(point), None if stays else target(after))
+            # Once a pixel: that of an axis that has set out must be the one it is asked for.
+            here, there = there or target(point), None if stays else target(after)
+            yield from take_point(taker, point.pixel, here, there)
         if number + 1 < len(rows) and row_stop():
             yield from come_to_rest(taker)
-            yield from _measure_due(taker, interleaved, len(rows), len(rows))
+            yield from measure_due(taker, interleaved, len(rows), len(rows))
             return f"stopped after row {number + 1} of {len(rows)} by the operator"
-    yield from _measure_due(taker, interleaved, len(rows), len(rows))
+    yield from measure_due(taker, interleaved, len(rows), len(rows))
     return None
 
 
-def _measure_due(taker: PointTaker, interleaved: Sequence[Interleaved], row: int, rows: int) -> MsgGenerator:
+def measure_due(
+    taker: PointTaker, interleaved: Sequence[Interleaved], row: int, rows: int
+) -> Generator[Msg, Any, bool]:
+    """Measure what is due before a row; return whether anything was."""
     due = [each for each in interleaved if each.due(row, rows)]
     if due:
         # What became due after the axes had set out for the next row.
         yield from come_to_rest(taker)
     for each in due:
         yield from each.measure(taker)
+    return bool(due)

@@ -34,12 +34,9 @@ def start_document(
     limits: GateLimits,
 ) -> dict[str, Any]:
     """Return what a start document says of raster, region, windows, calibration, source and gate."""
-    energy, angle = axes
     grid = shape.lattice()
-    source, described = station.source.settings(), station.analyser.describe_region()
-    if described["excitation_energy"] is None:
-        described["excitation_energy"] = source["photon_energy"]
     return {
+        **instrument_document(station, windows, calibration, axes, limits),
         "plan_name": "gap_raster",
         "grid": grid.document(),
         "shape": list(grid.shape),
@@ -47,6 +44,22 @@ def start_document(
         "raster_shape": shape.model_dump(mode="json"),
         "num_points": shape.num_points,
         "motors": ["manipulator_y", "manipulator_x"],
+    }
+
+
+def instrument_document(
+    station: EndStation,
+    windows: Sequence[AngleWindow],
+    calibration: Mapping[str, Any],
+    axes: tuple[NDArray[np.float64], NDArray[np.float64]],
+    limits: GateLimits,
+) -> dict[str, Any]:
+    """Return what a start document says of region, windows, calibration, source and gate, whatever is scanned."""
+    energy, angle = axes
+    source, described = station.source.settings(), station.analyser.describe_region()
+    if described["excitation_energy"] is None:
+        described["excitation_energy"] = source["photon_energy"]
+    return {
         "axes": station.manipulator.describe_axes(),
         "region": described,
         "windows": [window.model_dump() for window in windows],

@@ -104,12 +104,12 @@ def take_point(
     summed, attempt = yield from take_exposures(taker, pixel, request, attempt)
     if following is not None:
         yield Msg("set", taker.station, dict(following), ahead=True, group="move")
-    yield from emit(taker, summed, pixel, attempt)
+    yield from emit_point(taker, summed, pixel, attempt)
     yield Msg("rewindable", None, True)
 
 
-def emit(taker: PointTaker, evidence: Evidence, pixel: int, attempt: int) -> MsgGenerator:
-    """Store the frame of a point that was judged good, then emit its event."""
+def emit_point(taker: PointTaker, evidence: Evidence, pixel: int, attempt: int) -> MsgGenerator:
+    """Store what was judged and emit its event; to be run where the RunEngine may not rewind."""
     yield from _store(taker, evidence, pixel, attempt)
     yield Msg("create", None, name="primary")
     yield Msg("read", taker.accepted)
@@ -164,6 +164,8 @@ def wait_until_ready(taker: PointTaker) -> MsgGenerator:
         yield from come_to_rest(taker)
 
 
+#: Under which number refused frames of what is no pixel are filed.
+NO_PIXEL = -1
 #: Seconds before the retake after the first, second, ... failure: most faults of a beamline pass by themselves.
 RETAKE_DELAYS = (0.0, 0.2, 1.0, 3.0)
 #: Reason of an attempt in which the RunEngine paused or a guard tripped: retaken, not counted as a failure.

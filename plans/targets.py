@@ -9,38 +9,35 @@ from microarpes.plans.grid import RasterPoint
 #: Grain of a shift, um: far below any tolerance, and coarse enough to be read.
 GRAIN = 0.01
 
-
-def no_shift() -> tuple[float, float]:
-    """Return the shift of a sample that stays where it is, um."""
-    return 0.0, 0.0
+Target = Callable[[RasterPoint], Mapping[str, float]]
 
 
-class Targets:
-    """Targets of the pixels of a raster, and the shift that each of them was taken with.
+def planned_position(point: RasterPoint) -> Mapping[str, float]:
+    """Return where a pixel is planned, axis to um."""
+    return {"x": point.x, "y": point.y}
+
+
+class DriftingTargets:
+    """Targets that go with a sample that moves, and the shift that each pixel was taken with.
 
     Parameters
     ----------
-    held : mapping, optional
-        Axes that every pixel brings back to a place, um and deg.
-
-    Attributes
-    ----------
-    held : dict
-        What measures between the rows adds the axes that it moves.
+    still : callable
+        Target of a pixel on a sample that stays where it is.
     shift : callable
-        Returns by how much the sample has moved now along x and y, um; what measures that puts itself here.
+        Returns by how much the sample has moved by now along x and y, um.
     """
 
-    def __init__(self, held: Mapping[str, float] | None = None) -> None:
-        self.held = dict(held or {})
-        self.shift: Callable[[], tuple[float, float]] = no_shift
+    def __init__(self, still: Target, shift: Callable[[], tuple[float, float]]) -> None:
+        self._still, self._shift = still, shift
         self._shifts: dict[int, tuple[float, float]] = {}
 
     def __call__(self, point: RasterPoint) -> dict[str, float]:
         """Return where the axes have to be for a pixel now, axis to um and deg."""
-        x, y = (GRAIN * round(value / GRAIN) if value else 0.0 for value in self.shift())
-        self._shifts[point.pixel] = x, y
-        return {**self.held, "x": point.x + x, "y": point.y + y}
+        dx, dy = (GRAIN * round(value / GRAIN) for value in self._shift())
+        self._shifts[point.pixel] = dx, dy
+        still = self._still(point)
+        return {**still, "x": round(still["x"] + dx, 6), "y": round(still["y"] + dy, 6)}
 
     def shift_of(self, pixel: int) -> tuple[float, float]:
         """Return the shift, um along x and y, that is in the last target of a pixel."""

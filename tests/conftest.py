@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,6 +88,21 @@ def engine():
     run_engine.loop.call_soon_threadsafe(run_engine.loop.stop)
     run_engine._th.join(5.0)
     run_engine.loop.close()
+
+
+@pytest.fixture
+def pasted(tmp_path):
+    """Run lines in a Python of their own, as who pastes them does; return the ``edc`` and ``frame`` they make."""
+    import xarray
+
+    def run(lines):
+        made = tmp_path / "made.json"
+        # JSON keeps every bit of a finite double.
+        keep = f"import json\njson.dump([a.to_dict() for a in (edc, frame)], open({str(made)!r}, 'w'))\n"
+        subprocess.run([sys.executable, "-c", lines + keep], check=True, timeout=120)
+        return [xarray.DataArray.from_dict(array) for array in json.loads(made.read_text())]
+
+    return run
 
 
 #: What a browser that Playwright drives may be called.

@@ -26,6 +26,62 @@ addEventListener("keydown", (event) => {
   box.value = `${KEYS[event.key]} ${steps}`;
 });
 
+// The cells of a map are square: its frame is the largest of its shape for which its place has room.
+const shapes = {};
+
+function fit(place) {
+  const map = window.Bokeh?.documents[0]?.get_model_by_name(place.dataset.map);
+  const view = map && window.Bokeh.index.find_one(map);
+  if (!view?.frame?.bbox.width) return false;
+  const shape = (shapes[map.name] ??= map.frame_width / map.frame_height);
+  const { width, height } = view.frame.bbox;
+  const room = [place.clientWidth - (view.bbox.width - width), place.clientHeight - (view.bbox.height - height)];
+  const high = Math.max(Math.floor(Math.min(room[0] / shape, room[1])), 40);
+  const wide = Math.round(high * shape);
+  if (Math.abs(wide - map.frame_width) + Math.abs(high - map.frame_height) > 1)
+    map.setv({ frame_width: wide, frame_height: high });
+  return true;
+}
+
+// For each colour and width it paints Bokeh 3.9 asks the style sheet, and for each axis the size of its letters: the browser
+// works out the style of the whole page again, a fifth of its time. The style of these figures is in their models alone.
+function sparePaints(place) {
+  const view = window.Bokeh.index.find_one(window.Bokeh.documents[0].get_model_by_name(place.dataset.map));
+  const owner = (kind, name) => (!kind || Object.hasOwn(kind, name) ? kind : owner(Object.getPrototypeOf(kind), name));
+  const [visual, plot] = [owner(view.visuals.background_fill, "_get_css_value"), owner(view, "base_font_size")];
+  if (visual) visual._get_css_value = () => "";
+  const size = view.base_font_size;
+  if (plot) Object.defineProperty(plot, "base_font_size", { get: () => size });
+}
+
+const places = [...document.querySelectorAll("[data-map]")];
+const watched = new ResizeObserver((entries) => entries.forEach((entry) => fit(entry.target)));
+function fitAll() {
+  if (places.map(fit).every(Boolean)) {
+    sparePaints(places[0]);
+    places.forEach((place) => watched.observe(place));
+  } else setTimeout(fitAll, 100);
+}
+if (places.length) fitAll();
+
+// Copied through the clipboard where the browser has one for this page; it has none for plain HTTP from elsewhere.
+for (const button of document.querySelectorAll("[data-copies]"))
+  button.addEventListener("click", async () => {
+    const text = window.Bokeh.documents[0].get_model_by_name(button.dataset.copies).value;
+    const box = document.createElement("textarea");
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      box.value = text;
+      button.after(box);
+      box.select();
+      document.execCommand("copy");
+    }
+    box.remove();
+    button.textContent = "copied";
+    setTimeout(() => (button.textContent = "Copy as Python"), 2000);
+  });
+
 // A server that is gone, or another than before, or another run: say so, and begin anew when it is back.
 // A page whose connection broke while the server lives gets no more signs of life: it begins anew too.
 let lost = 0;

@@ -53,3 +53,14 @@ def test_the_later_of_two_events_with_one_number_is_kept_in_each_stream():
     kept = list(latest_only(lambda: documents))
     assert [doc["value"] for name, doc in kept if name == "event"] == [2, 3, 4, 5]
     assert [name for name, _ in kept if name != "event"] == ["descriptor", "descriptor", "stop"]
+
+
+def test_what_tiled_renames_in_a_descriptor_is_still_known_by_its_name(tmp_path):
+    # Tiled reserves `time`, which a calibration record has: it renames it in the descriptor it was given back, and in
+    # an event only after this has seen it.
+    documents = CatalogDocuments(tmp_path / "run")
+    patched = documents.patches["descriptor"](
+        {"uid": "d", "name": "calibration", "data_keys": {"time": {"dtype": "number", "shape": []}}}
+    )
+    patched["data_keys"]["time_"] = patched["data_keys"].pop("time")
+    assert documents.patches["event"]({"descriptor": "d", "data": {"time": 3}})["data"] == {"time": 3.0}

@@ -155,7 +155,7 @@ def test_a_directory_without_a_run_says_so_and_shows_the_first_that_comes(tmp_pa
     server = Server(tmp_path)
     try:
         viewer = view(server.address)
-        assert "no run" in viewer.page.locator(".empty").inner_text()
+        assert "No run yet" in viewer.page.locator(".empty").inner_text()
         raster = make_raster(tmp_path, gaps=GAPS)
         for _ in raster.grow():
             pass

@@ -26,6 +26,7 @@ from microarpes.beamline.window_file import SaveRefused, load_windows, save_wind
 from microarpes.devices.flat_field import window_factors
 from microarpes.devices.region import AngleWindow
 from microarpes.devices.spectra import sum_windows
+from microarpes.plans.grid import RasterGrid
 
 #: After the change of the calibration at event 9, so that its E_F and row shift must be taken from the second record.
 PIXEL = 12
@@ -307,8 +308,8 @@ def test_a_bad_file_of_windows_is_refused_in_one_line_before_anything_connects(t
         path.write_text(text)
     with pytest.raises(ConfigError) as refused:
         run_map(
-            config, (2, 2), step=10.0, centre=(0.0, 0.0), snake=True, directory=tmp_path, exposure=None, sample=None,
-            operator=None, page=False, control=False, summary=None, windows=path,
+            config, RasterGrid.centred(2, 2, 10.0), directory=tmp_path, exposure=None, sample=None, operator=None,
+            page=False, control=False, summary=None, windows=path,
         )  # fmt: skip
     said = str(refused.value)
     assert "windows-bad.toml" in said

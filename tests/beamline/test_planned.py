@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from microarpes.beamline.page_header import Header
-from microarpes.beamline.page_raster import RasterView
 from microarpes.beamline.planned import planned_mask, visit_of
+from microarpes.beamline.raster_view import RasterView
 from microarpes.beamline.stored_figures import gap_figures, map_picture, stopped_by_operator
 from microarpes.beamline.stored_run import StoredRun
 from microarpes.plans.grid import RasterGrid
@@ -62,7 +62,8 @@ def test_a_shape_that_cannot_be_read_hides_nothing_of_a_run(told):
 def test_the_page_waits_for_what_is_planned():
     history = {"time": [], "attempt": []}
     status = np.full((3, 4), "", dtype="<U10")
-    feed = SimpleNamespace(uid="u", start=start_of(CHOSEN), stop=None, n_measured=1, status=status, history=history)
+    feed = SimpleNamespace(uid="u", start=start_of(CHOSEN), stop=None, n_measured=1, status=status, history=history,
+                           interruptions=[], within_reach=True)  # fmt: skip
     assert "1 of 4 pixels" in Header(SimpleNamespace(feed=feed)).html(now=0.0)
 
 

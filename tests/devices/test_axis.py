@@ -256,4 +256,20 @@ def test_a_move_costs_no_reads_of_what_is_monitored(make_axis):
     axis.set(1.0).wait(10.0)
     record.reads.clear()
     axis.set(2.0).wait(10.0)
-    assert record.reads == [".RBV", ".RBV", ".DMOV", ".LVIO"]
+    # Where it starts from is where the move before was found to have ended.
+    assert record.reads == [".RBV", ".DMOV", ".LVIO"]
+    assert axis.distance == 1.0
+
+
+def test_where_a_move_starts_is_read_again_after_a_failed_one_and_after_a_lost_connection(make_axis):
+    axis, record = make_axis()
+    axis.set(1.0).wait(10.0)
+    record.lose()
+    record.fields[".RBV"] = 30.0
+    axis.set(40.0).wait(10.0)
+    assert axis.distance == 10.0
+    record.behave = lambda value: record.arrive(45.0)
+    assert "found 45" in failure(axis.set(60.0))
+    record.behave = record.arrive
+    axis.set(46.0).wait(10.0)
+    assert axis.distance == 1.0

@@ -113,9 +113,12 @@ class Exposing:
         return ended()
 
     def counters(self):
+        return {"frame_id": {"value": 7, "timestamp": 1000.0}}
+
+    def ask_counters(self):
         if self.counters_error:
             raise self.counters_error
-        return {"frame_id": {"value": 7, "timestamp": 1000.0}}
+        return self.counters
 
     def trigger(self):
         self.exposure_status = Status() if self.outcome == "under way" else ended(self.outcome)
@@ -544,6 +547,19 @@ def test_a_stop_ends_moves_and_exposure_and_trusts_no_position_afterwards(statio
     assert station.analyser.aborted == 1
     attempt(station, x=1.0)
     assert station.manipulator.x.moves == [1.0, 1.0]
+
+
+def test_an_exposure_that_is_void_is_stopped_though_the_analyser_may_be_away(station):
+    station.stop_exposure()
+    assert station.analyser.aborted == 1
+
+
+def test_a_pause_closes_the_shutter_only_where_it_is_to():
+    for close in (True, False):
+        paused = make_station(close_when_paused=close)
+        paused.pause()
+        assert paused.shutter.close_command.puts == ([1] if close else [])
+        assert paused.kept_shutter.closed is close
 
 
 def test_the_shutter_is_only_read_where_beam_was_missing(station):

@@ -190,7 +190,7 @@ class Bench:
 
     def run_interrupted(self, index, how, later, n=3):
         """Run with a pause or a suspension about message number `index`, `later` turns of the loop after it."""
-        interrupt(self.engine, index, how, later)
+        self.interrupt(index, how, later)
         try:
             self.engine(self.plan(n))
         except RunEngineInterrupted:
@@ -198,6 +198,10 @@ class Bench:
                 self.engine.resume()
         finally:
             self.forget()
+
+    def interrupt(self, index, how, later=0):
+        """See `interrupt`."""
+        interrupt(self.engine, index, how, later)
 
     def forget(self):
         self.engine.msg_hook = None

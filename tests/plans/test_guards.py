@@ -191,3 +191,19 @@ def test_only_an_exposure_under_way_is_stopped_by_a_trip_and_only_once(exposing)
     for second in range(3):
         w.guards.look({"ring_current": reading(0.0)}, 1.0 + second)
     assert w.stopped == int(exposing)
+
+
+def test_what_an_exposure_told_of_counts_though_the_guard_let_go_before_the_attempt_had_ended():
+    # Else an exposure that is wrong each time is taken for ever: only what is a fault of the point calls somebody.
+    guards = Guards({"count_rate": GuardLimits(low=200.0, while_exposing=True)})
+    guards.begin(InterruptionLog(), lambda: None)
+    guards.exposing = True
+    guards.look({"count_rate": reading(300.0, 1.0)}, 0.0)
+    guards.look({"count_rate": reading(100.0, 2.0)}, 0.2)
+    guards.exposing = False
+    guards.look({"count_rate": reading(100.0, 2.0)}, 0.4)
+    assert guards.holding() == {}
+    (reason,) = guards.tripped_by_exposure()
+    assert "count_rate is 100" in reason
+    guards.exposing = True
+    assert guards.tripped_by_exposure() == []

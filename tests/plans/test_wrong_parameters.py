@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 
 from microarpes.beamline.cli import main
 from microarpes.beamline.config import ConfigError, simulated_config, simulated_text
+from microarpes.beamline.engine import RAW_JOURNAL, RunJournals
+from microarpes.beamline.journal import JournalWriter
 from microarpes.beamline.outlook import agreed
 from microarpes.devices.axis import Axis
 from microarpes.devices.motor_settings import MotorSettings
@@ -217,14 +220,6 @@ SPOT = {"spot_size": [10.0, 12.0]}
             SPOT,
             "M:X has soft limits [0, 0], which EPICS takes for no",
         ),
-        # 14: mm may have been meant
-        (
-            {},
-            3,
-            1.0,
-            {},
-            "the raster is 2 um along x, of 6000 um that can be travelled; positions are in um",
-        ),
         ({}, 9, 21.0, SPOT, "a step of 21 um leaves gaps between spots of 10 x 12 um FWHM"),
         ({}, 9, 2.4, SPOT, "a step of 2.4 um exposes every place many times with a spot of 10 x 12 um FWHM"),
     ],
@@ -234,6 +229,65 @@ def test_what_may_be_a_mistake_is_told_and_not_refused(tmp_path, axis, num, step
     assert found.refusals == []
     (warning,) = found.warnings
     assert words in warning
+
+
+def test_a_raster_as_small_as_if_mm_had_been_meant_needs_somebody_who_agrees(tmp_path):
+    # 14: 2 um of 6 mm; a thousandth of the travel is below any spot
+    found = outlook(StillStation(), tmp_path, RasterGrid.centred(3, 1, 1.0))
+    assert found.doubts == [
+        "the raster is 2 um along x, of 6000 um that can be travelled; positions are in um, not in mm"
+    ]
+    with pytest.raises(ConfigError, match="positions are in um, not in mm; say --yes"):
+        agreed(found, yes=False)
+    assert outlook(StillStation(), tmp_path, RasterGrid.centred(4, 1, 2.0)).doubts == []
+
+
+def test_a_raster_beyond_the_end_of_the_beamtime_needs_somebody_who_agrees(tmp_path):
+    # 10: 9 exposures of 60 s in the last 5 minutes
+    found = dataclasses.replace(outlook(StillStation(), tmp_path, GRID, exposure=60.0), left=300.0)
+    assert found.doubts == ["it takes 0:09:00 h, 0:05:00 h of the beamtime are left"]
+    assert dataclasses.replace(found, left=600.0).doubts == []
+    config = simulated_config()
+    assert config.beamline.time_left() == INF
+    ends = datetime.now() + timedelta(minutes=5)
+    assert 290.0 < config.changed(beamline={"beamtime_ends": ends}).beamline.time_left() <= 300.0
+
+
+@pytest.mark.parametrize(
+    ("number", "handed", "words"),
+    [
+        # 22: a name for a device; 23: shape and station swapped; a region that is the config's table of one
+        (22, {"station": "manip"}, "station = 'manip' is no end station: it has no manipulator, analyser and beam"),
+        (23, {"station": GRID, "shape": StillStation()}, "is no end station: .*; shape = .* is no shape of a raster"),
+        (23, {"region": StillAxis("x")}, "region = .* is no Region of the analyser"),
+        (21, {"region": {"acquire_time": 0.1}}, "region = .'acquire_time': 0.1. is no Region"),
+        (21, {"windows": WINDOWS[0]}, "windows = .* is no list of AngleWindow"),
+        (6, {"windows": ()}, r"windows = \(\) is no list of AngleWindow"),
+    ],
+)
+def test_what_is_handed_over_in_place_of_something_else_is_told_by_name(tmp_path, number, handed, words):
+    given = {"station": StillStation(), "shape": GRID, "region": REGION, "windows": WINDOWS, **handed}
+    with pytest.raises(TypeError, match=words) as refused:
+        next(gap_raster(**given, calibration={}, directory=tmp_path))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_second_process_that_would_move_the_same_axes_is_refused(tmp_path):
+    # 28: the first holds the lock of its journal for as long as it lives
+    writer = JournalWriter(make_folder(tmp_path / "0f3a9c11-first") / RAW_JOURNAL)
+    journals = RunJournals(tmp_path)
+    with pytest.raises(ValueError, match=r"run 0f3a9c11 in .* is being measured by another process"):
+        journals.refuse_second()
+    journals.run_uid = "0f3a9c11-first"
+    journals.refuse_second()
+    journals.run_uid = ""
+    writer.close()
+    journals.refuse_second()
+
+
+def make_folder(folder):
+    folder.mkdir()
+    return folder
 
 
 def disk(monkeypatch, free):

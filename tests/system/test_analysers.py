@@ -32,6 +32,9 @@ class Bench:
     def __init__(self, driver, station, config):
         self.driver, self.station, self.config = driver, station, config
         self.analyser, self.region = station.analyser, config.region
+        #: Signals of the tests. ophyd asks for metadata in a thread of its own, and a channel that is cleared meanwhile
+        #: is the end of the process: they are kept as long as the devices.
+        self.signals = []
 
     def set(self, region):
         self.analyser.set(region).wait(30.0)
@@ -59,7 +62,10 @@ def bench(request, other_port):
     config = parse_config(data, driver)
     with running_ioc(f"{driver.upper()}:", ["--analyser", driver, "--rate", "3e6"], port=other_port):
         station = connect_end_station(config, timeout=20.0)
-        yield Bench(driver, station, config)
+        bench = Bench(driver, station, config)
+        yield bench
+        for signal in bench.signals:
+            signal.destroy()
         disconnect_end_station(station)
 
 
@@ -67,6 +73,7 @@ def reader(bench, suffix):
     """A signal of our own on the driver; without a monitor, which may still be delivered when it is destroyed."""
     signal = EpicsSignalRO(f"{bench.driver.upper()}:ARPES:cam1:{suffix}", name="reader", auto_monitor=False)
     signal.wait_for_connection(timeout=20.0)
+    bench.signals.append(signal)
     return signal
 
 
@@ -111,7 +118,6 @@ def test_a_frame_is_what_the_axes_describe(bench):
     # The driver's own spectrum is the frame summed over the slit, so the frame is not turned round.
     spectrum = reader(bench, "SPECTRUM" if bench.driver == "peak" else "INT_SPECTRUM")
     assert evidence.frame.sum(axis=0) == pytest.approx(spectrum.get())
-    spectrum.destroy()
     # Half the plateau lies below E_F = 95.6 eV; above it there is nothing but dark counts.
     above = evidence.frame[:, energy > 95.62].sum()
     assert above < 0.02 * evidence.frame[:, energy < 95.58].sum()
@@ -170,7 +176,6 @@ def test_during_a_sweep_no_sum_of_a_part_is_ever_the_frame(bench):
         looks += len(frames)
         # The driver shows sums of parts: what it showed was neither of the two spectra.
         seen_part = seen_part or any(0 < part.sum() < 0.8 * spectrum_before.sum() for part in parts)
-    driver.destroy()
 
 
 IMPOSSIBLE = [
@@ -241,10 +246,10 @@ def test_a_region_somebody_else_changes_between_two_points_is_noticed(bench):
     options = {"name": "lens", "put_complete": True, "auto_monitor": False}
     lens = EpicsSignal(f"{bench.driver.upper()}:ARPES:cam1:{pvs.lens_mode}", **options)
     lens.wait_for_connection(timeout=20.0)
+    bench.signals.append(lens)
     lens.set("Angular7").wait(10.0)
     _, reasons = bench.take()
     assert "somebody changed the region: lens_mode" in "; ".join(reasons)
-    lens.destroy()
     bench.set(bench.region)
     assert bench.take()[1] == []
 

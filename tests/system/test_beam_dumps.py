@@ -144,11 +144,12 @@ def test_eight_beam_dumps_leave_no_beamless_point_and_the_guard_holds_the_run(en
 @pytest.mark.skipif(not os.environ.get("MICROARPES_SOAK"), reason="MICROARPES_SOAK is not set; `make soak` sets it")
 def test_two_hundred_beam_dumps_at_random_phase(engine, guarded_station, tmp_path):
     number = int(os.environ.get("MICROARPES_SOAK_DUMPS", "200"))
-    began = time.monotonic()
-    found = count(number, SELDOM, engine, *guarded_station, tmp_path)
+    # Before it begins: what is committed meanwhile is not what was measured.
     commit = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=REPORT.parent, capture_output=True, text=True, check=False
     )
+    began = time.monotonic()
+    found = count(number, SELDOM, engine, *guarded_station, tmp_path)
     record = {
         "what": f"beam dumps of {AWAY} s in a raster of the simulated beamline, {EXPOSURE} s exposures, ring guarded",
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

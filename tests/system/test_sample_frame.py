@@ -107,12 +107,21 @@ def _find_origin(manipulator, azimuth):
     raise AssertionError(f"the origin was not found: {u}, {v}")
 
 
+def poll(condition, what):
+    deadline = time.monotonic() + 20.0
+    while not condition():
+        assert time.monotonic() < deadline, f"not within 20 s: {what}"
+        time.sleep(0.01)
+
+
 def test_a_turn_that_needs_more_than_a_soft_limit_allows_moves_nothing(frame, manipulator):
     from epics import caput
 
     frame.set({"u": 0.0, "v": 0.0}).wait(20.0)
     before = {name: axis.setpoint.get(use_monitor=False) for name, axis in manipulator.axes.items()}
     caput("SIM:MANIP:X.HLM", 10.0, wait=True, timeout=60.0)
+    # Limits are known by their monitors, which come beside the answer to the put.
+    poll(lambda: manipulator.x.limits[1] == 10.0, "x has its new limit")
     try:
         # x would have to follow by 200 um sin(5 deg) = 17 um
         with pytest.raises(ValueError, match=r"x = 1\d\.\d+ um is outside the soft limits \[-5000, 10\] um") as caught:
@@ -120,4 +129,5 @@ def test_a_turn_that_needs_more_than_a_soft_limit_allows_moves_nothing(frame, ma
         assert "\n" not in str(caught.value)
     finally:
         caput("SIM:MANIP:X.HLM", 5000.0, wait=True, timeout=60.0)
+        poll(lambda: manipulator.x.limits[1] == 5000.0, "x has its old limit")
     assert {name: axis.setpoint.get(use_monitor=False) for name, axis in manipulator.axes.items()} == before

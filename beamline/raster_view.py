@@ -77,12 +77,20 @@ class RasterView:
         return float(self.x[column]), float(self.y[row])
 
     def pixel_at(self, x: float, y: float) -> int | None:
-        """Return the pixel at a place, um; None outside the map."""
+        """Return the pixel at a place, um; None outside the map and where the run does not go."""
         left, right, bottom, top = self.extent
         if not (left <= x <= right and bottom <= y <= top):
             return None
         row, column = int(np.argmin(np.abs(self.y - y))), int(np.argmin(np.abs(self.x - x)))
-        return row * len(self.x) + column
+        pixel = row * len(self.x) + column
+        return pixel if self.visited.flat[pixel] else None
+
+    @cached_property
+    def visited(self) -> NDArray[np.bool_]:
+        """Which cells of the map the run visits, shape (ny, nx)."""
+        visited = np.zeros((len(self.y), len(self.x)), dtype=bool)
+        visited.flat[self._visit] = True
+        return visited
 
     @cached_property
     def _visit(self) -> NDArray[np.intp]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from microarpes.beamline.page_raster import RasterView
+from microarpes.beamline.raster_view import RasterView
 
 DIRECTIONS = [(1, 1), (-1, 1), (1, -1), (-1, -1)]
 
@@ -70,3 +70,10 @@ def test_stretches_cover_the_pixels_of_a_mask_and_no_other(signs):
         along = np.abs(raster.y - y) < height / 2
         covered |= along[:, None] & across[None]
     assert (covered == mask).all()
+
+
+def test_a_click_where_the_run_does_not_go_chooses_nothing():
+    x, y = np.array([-10.0, 0.0, 10.0]), np.array([0.0, 5.0])
+    raster = RasterView(x, y, True, "x", planned=np.array([4, 0]))
+    assert [raster.pixel_at(*raster.centre(pixel)) for pixel in range(6)] == [0, None, None, None, 4, None]
+    assert raster.visited.tolist() == [[True, False, False], [False, True, False]]

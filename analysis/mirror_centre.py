@@ -1,0 +1,312 @@
+r"""Where the angle distribution of one frame near E_F is its own mirror image: the centre between +k_F and -k_F.
+
+On the antinodal cut of a square lattice emission is even about (pi, 0), whatever the band, the gap and the background
+are. The counts :math:`n_{b\alpha}` of energy bands b are therefore fitted by what is even in :math:`\alpha - c`, and no
+more is assumed of it than that it is a cubic spline:
+
+.. math::
+
+    \chi^2(c) = \sum_b \min_a \sum_\alpha \Big(n_{b\alpha} - \sum_j a_{bj} B_j(|\alpha - c|)\Big)^2 / v_{b\alpha}
+
+Its minimum is found by Gauss-Newton steps from the centre about which pairs of channels differ least. The spline
+through noise has slopes too, which tell nothing of a centre: what they seem to tell is taken out of the information
+before an error is made of it. What is odd about the centre is fitted as well, and must be no more than noise. In the
+simulation, 3e5 counts in a frame of 300 x 400 give the centre to 0.006 deg, 3e3 counts to 0.1 deg.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import chi2 as chi2_distribution
+
+from microarpes.analysis.settings import check_number
+
+__all__ = ["MirrorCentre", "even_centre", "mirror_centre"]
+
+Array = NDArray[np.float64]
+
+#: Energies, eV from E_F, that are used, and into how many bands they are parted at most: the peaks of +-k_F move in
+#: energy. A band has at least so many counts, or the splines would follow the noise.
+ENERGIES, N_BAND, BAND_COUNTS = (-0.08, 0.02), 4, 8000
+#: Distance of the spline's knots, deg, a peak may be as narrow as twice this; up to so many times further apart where
+#: there are fewer counts than these: the sum of all bands has no narrow peaks.
+KNOTS, WIDER, KNOT_COUNTS = 0.3, 3.0, 3e4
+#: Relative variation over angle, beyond noise, below which a frame is flat.
+LEAST_CONTRAST = 0.15
+#: Probability below which an oddness or a structure is not believed to be noise.
+CHANCE = 1e-5
+#: Steps, and the change, deg, that ends them.
+STEPS, SETTLED = 8, 5e-4
+
+
+@dataclass(frozen=True)
+class MirrorCentre:
+    """The mirror centre of a frame.
+
+    Attributes
+    ----------
+    centre : float, deg
+        Slit angle; NaN unless `status` is ``ok``.
+    error : float, deg
+        One standard deviation, of counting.
+    contrast : float
+        Relative variation of the counts over angle, beyond noise.
+    asymmetry : float
+        Part of that variation, root mean square, that is odd about the centre, beyond noise.
+    p_value : float
+        Probability of so much oddness by chance.
+    status : str
+        ``ok``; ``flat`` without angular structure: metal, a dead patch, no counts; ``lost`` where there is a structure
+        that is even about no centre within reach; ``bad-input`` when the frame holds what is no count.
+    """
+
+    centre: float
+    error: float
+    contrast: float
+    asymmetry: float
+    p_value: float
+    status: str
+
+
+def mirror_centre(
+    frame: ArrayLike,
+    energy: ArrayLike,
+    angle: ArrayLike,
+    fermi_energy: float,
+    *,
+    expected: float = 0.0,
+    reach: float = 1.5,
+    half_width: float = 4.0,
+    gain: float = 1.0,
+    row_shift: ArrayLike | None = None,
+) -> MirrorCentre:
+    """Find the mirror centre of a frame's angle distribution near E_F.
+
+    Parameters
+    ----------
+    frame : array_like, shape (n_angle, n_energy), counts
+        Of the antinodal cut, flat-fielded where the detector needs it.
+    energy : array_like, shape (n_energy,), eV kinetic
+    angle : array_like, shape (n_angle,), deg
+        Equally spaced and rising, as the energies.
+    fermi_energy : float, eV kinetic
+    expected, reach : float, deg
+        The centre is looked for within `reach` of `expected`.
+    half_width : float, deg
+        Angles used on either side: those of +-k_F and some background. Another mirror, such as (pi, pi), must not be
+        within ``half_width + reach``.
+    gain : float
+        Variance of a channel over its counts; 1 for counted electrons.
+    row_shift : array_like of int, shape (n_angle,), optional
+        Energy channels by which each row is shifted up to straighten the slit's curvature.
+
+    Returns
+    -------
+    MirrorCentre
+
+    Raises
+    ------
+    ValueError
+        Frame and axes do not belong together, the energies about E_F or the angles about `expected` are not in the
+        frame, or a number is not above 0.
+    """
+    counts, channel = np.asarray(frame), np.asarray(angle, dtype=np.float64)
+    energies = np.asarray(energy, dtype=np.float64)
+    _check_rising("energy", energies)
+    _check_rising("angle", channel)
+    if counts.shape != (channel.size, energies.size):
+        raise ValueError(f"the frame has shape {counts.shape}, its axes {(channel.size, energies.size)}")
+    check_number("reach", reach, "deg", 0.0, 90.0, open_low=True)
+    check_number("half_width", half_width, "deg", 0.0, 90.0, open_low=True)
+    check_number("gain", gain, "", 0.0, np.inf, open_low=True)
+    bands = _bands(counts, energies, fermi_energy, row_shift)
+    if not bands.min() >= 0.0:
+        return _nothing("bad-input")
+    if not (bands.sum(axis=1) > 0).all():
+        return _nothing("flat", 0.0)
+    outermost = half_width + reach
+    if channel[0] > expected - outermost or channel[-1] < expected + outermost:
+        raise ValueError(
+            f"angles of {channel[0]:g} to {channel[-1]:g} deg do not hold {expected:g} +- {outermost:g} deg; "
+            "give a smaller half_width or reach"
+        )
+    return even_centre(bands / gain, channel, expected=expected, reach=reach, half_width=half_width)
+
+
+def _check_rising(name: str, axis: Array) -> None:
+    step = np.diff(axis) if axis.ndim == 1 and axis.size > 1 else np.zeros(1)
+    if not (np.isfinite(step).all() and step.min() > 0 and np.ptp(step) < 0.01 * step.mean()):
+        raise ValueError(f"{name} axis of shape {axis.shape} must be a row of rising, equally spaced numbers")
+
+
+def _bands(counts: NDArray[np.generic], energy: Array, fermi_energy: float, row_shift: ArrayLike | None) -> Array:
+    """Return the counts of the energy bands, shape (N_BAND, n_angle); NaN where a frame holds what is no number."""
+    edges = np.searchsorted(energy - fermi_energy, np.linspace(*ENERGIES, N_BAND + 1))
+    shift = np.zeros(len(counts), dtype=np.intp) if row_shift is None else np.asarray(row_shift, dtype=np.intp)
+    if shift.shape != (len(counts),):
+        raise ValueError(f"row_shift has shape {shift.shape}, the frame {len(counts)} angle channels")
+    low, high = edges[0] - int(shift.max()), edges[-1] - int(shift.min())
+    if low < 1 or high >= energy.size or (np.diff(edges) < 1).any():
+        raise ValueError(
+            f"energies of {energy[0]:g} to {energy[-1]:g} eV in {energy.size} channels do not hold "
+            f"{N_BAND} bands of {1e3 * ENERGIES[0]:g} to {1e3 * ENERGIES[1]:g} meV about E_F = {fermi_energy:g} eV"
+        )
+    used = counts[:, low - 1 : high]
+    if used.dtype.kind == "f" and not np.isfinite(used).all():
+        return np.full((1, len(counts)), np.nan)
+    near = np.cumsum(used, axis=1, dtype=np.float64)
+    at = edges[None, :] - low - shift[:, None]
+    return np.ascontiguousarray(np.diff(np.take_along_axis(near, at, axis=1), axis=1).T)
+
+
+def even_centre(
+    bands: Array, angle: Array, *, expected: float, reach: float, half_width: float, spacing: float = KNOTS
+) -> MirrorCentre:
+    """Find about which angle several angle distributions are all even; see the module.
+
+    Parameters
+    ----------
+    bands : ndarray, shape (n_band, n_angle), counts
+    angle : ndarray, shape (n_angle,), deg
+        Equally spaced and rising; ``expected +- (half_width + reach)`` lies within.
+    expected, reach, half_width : float, deg
+        As of `mirror_centre`.
+    spacing : float, deg
+        Least distance of the spline's knots; two channels or more.
+
+    Returns
+    -------
+    MirrorCentre
+    """
+    knots = spacing * float(np.clip((KNOT_COUNTS / bands.sum()) ** (1 / 3), 1.0, WIDER))
+    n_band = int(np.clip(bands.sum() / BAND_COUNTS, 1, len(bands)))
+    bands = np.add.reduceat(bands, np.arange(n_band) * len(bands) // n_band, axis=0)
+    start = _coarse(bands, angle, expected, reach, half_width, spacing)
+    inside = np.abs(angle - start) <= half_width
+    counts, at = bands[:, inside], angle[inside]
+    centre, variance = start, None
+    for step in range(STEPS):
+        even, slope, odd = _splines(at - centre, half_width, knots)
+        if variance is None:
+            variance = _variance(counts, even)
+        weight = 1.0 / variance
+        normal, shape, residual = _even_fit(counts, weight, even)
+        slopes = -shape @ slope.T
+        # Freedom of the even part makes the slopes' part that is even no information of the centre.
+        free = slopes - _project(normal, even, weight, slopes)
+        information = float((free * weight * free).sum())
+        if not information > 0.0:
+            return _nothing("flat", 0.0)
+        moved = float((free * weight * residual).sum()) / information
+        if step == STEPS - 1 or abs(moved) < SETTLED or abs(centre + moved - start) > reach:
+            break
+        centre += float(np.clip(moved, -knots, knots))
+    found = _judged(counts, weight, (even, slope, odd), (normal, residual), information, centre)
+    if found.status == "ok" and abs(centre - expected) > reach:
+        return _nothing("lost", found.contrast)
+    return found
+
+
+def _judged(
+    counts: Array,
+    weight: Array,
+    splines: tuple[Array, Array, Array],
+    fit: tuple[Array, Array],
+    information: float,
+    centre: float,
+) -> MirrorCentre:
+    """Return the centre with its error, or why what was found is none."""
+    (even, slope, odd), (normal, residual) = splines, fit
+    total = float(counts.sum())
+    mean = (counts * weight).sum(axis=1) / weight.sum(axis=1)
+    explained = float((weight * ((counts - mean[:, None]) ** 2 - residual**2)).sum())
+    freedom = counts.shape[0] * (even.shape[1] - 1)
+    variation = max(explained - freedom, 0.0) / total
+    # Slopes of the spline through noise alone.
+    noise = float((((slope @ np.linalg.inv(normal)) * slope).sum(axis=2) * weight).sum())
+    true = information - noise
+    if chi2_distribution.sf(explained, freedom) > CHANCE or variation < LEAST_CONTRAST**2:
+        return _nothing("flat", variation**0.5)
+    if not true > noise:
+        return _nothing("lost", variation**0.5)
+    both = np.concatenate([even, odd], axis=1)
+    _, _, left = _even_fit(counts, weight, both)
+    oddness = float((weight * (residual**2 - left**2)).sum())
+    freedom = counts.shape[0] * odd.shape[1] - 1
+    p_value = float(chi2_distribution.sf(oddness, freedom))
+    asymmetry = (max(oddness - freedom, 0.0) / total / variation) ** 0.5
+    if p_value < CHANCE:
+        return MirrorCentre(np.nan, np.nan, variation**0.5, asymmetry, p_value, "lost")
+    error = (information / true**2) ** 0.5
+    return MirrorCentre(centre, error, variation**0.5, asymmetry, p_value, "ok")
+
+
+def _coarse(bands: Array, angle: Array, expected: float, reach: float, half_width: float, spacing: float) -> float:
+    """Return the centre, to half a channel of about half a knot, about which pairs of channels differ least."""
+    step = float(angle[1] - angle[0])
+    width = max(1, round(spacing / 2 / step))
+    n = len(angle) // width
+    binned = bands[:, : n * width].reshape(len(bands), n, width).sum(axis=2)
+    first = float(angle[:width].mean())
+    pairs = max(2, round(half_width / (width * step)))
+    twice = np.arange(np.ceil(2 * (expected - reach - first) / (width * step)),
+                      np.floor(2 * (expected + reach - first) / (width * step)) + 1).astype(np.intp)  # fmt: skip
+    reached = np.arange(1, pairs)
+    left = np.clip((twice[:, None] + 1) // 2 - reached, 0, n - 1)
+    right = np.clip(twice[:, None] - left, 0, n - 1)
+    one, other = binned[:, left], binned[:, right]
+    differ = ((one - other) ** 2 / (one + other + 1.0)).sum(axis=(0, 2))
+    return first + float(twice[int(np.argmin(differ))]) / 2 * width * step
+
+
+def _splines(distance: Array, half_width: float, spacing: float) -> tuple[Array, Array, Array]:
+    """Return the even splines, their slopes, and the odd splines at distances from the centre, a row each.
+
+    The outermost is level beyond the last knot: a spline of which the channels see only a foot would be any number.
+    """
+    knots = max(2, round(half_width / spacing) - 2)
+    t = distance[:, None] / spacing - np.arange(-knots, knots + 1)
+    size = np.abs(t)
+    inner, outer = np.maximum(1.0 - size, 0.0), np.maximum(2.0 - size, 0.0)
+    inner2, outer2 = inner * inner, outer * outer
+    value = (outer * outer2 - 4.0 * inner * inner2) / 6.0
+    slope = np.sign(t) * (2.0 * inner2 - outer2 / 2.0) / spacing
+    right, left = slice(knots, None), slice(knots, None, -1)
+    even, even_slope = value[:, right] + value[:, left], slope[:, right] + slope[:, left]
+    even[:, 0] /= 2.0
+    even_slope[:, 0] /= 2.0
+    odd = value[:, knots + 1 :] - value[:, knots - 1 :: -1]
+    level = 1.0 - even.sum(axis=1)
+    return (
+        np.column_stack([even, level]),
+        np.column_stack([even_slope, -even_slope.sum(axis=1)]),
+        np.column_stack([odd, np.sign(distance) * level]),
+    )
+
+
+def _variance(counts: Array, even: Array) -> Array:
+    """Return the variance of each channel, from a smooth curve rather than from counts that are by chance low."""
+    _, shape, _ = _even_fit(counts, np.ones_like(counts), even)
+    return np.asarray(np.maximum(shape @ even.T, 0.25 * counts.mean(axis=1, keepdims=True)))
+
+
+def _even_fit(counts: Array, weight: Array, basis: Array) -> tuple[Array, Array, Array]:
+    """Return normal matrices, coefficients and residuals of all bands; what no channel tells of stays near 0."""
+    normal = (basis.T * weight[:, None, :]) @ basis
+    size = np.trace(normal, axis1=1, axis2=2) / basis.shape[1]
+    normal += 1e-9 * size[:, None, None] * np.eye(basis.shape[1])
+    shape = np.asarray(np.linalg.solve(normal, ((counts * weight) @ basis)[..., None])[..., 0], dtype=np.float64)
+    return normal, shape, counts - shape @ basis.T
+
+
+def _project(normal: Array, basis: Array, weight: Array, values: Array) -> Array:
+    """Return what the splines can make of values."""
+    return np.asarray(np.linalg.solve(normal, ((values * weight) @ basis)[..., None])[..., 0] @ basis.T)
+
+
+def _nothing(status: str, contrast: float = float("nan")) -> MirrorCentre:
+    nan = float("nan")
+    return MirrorCentre(nan, nan, contrast, nan, nan, status)

@@ -1,0 +1,71 @@
+"""What a configuration has measured between the rows of a raster: the reference of the energies, the landmark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microarpes.analysis.registration import register
+from microarpes.beamline.reference_fit import fit_edges
+from microarpes.plans.landmark_imaging import LandmarkImaging, LookBefore, Shift
+from microarpes.plans.reference_measurement import ReferenceMeasurement
+from microarpes.plans.targets import DriftingTargets, Target, planned_position
+
+if TYPE_CHECKING:
+    from microarpes.beamline.config import Config
+    from microarpes.devices.end_station import EndStation
+    from microarpes.devices.region import AngleWindow
+    from microarpes.plans.rows import Interleaved
+    from microarpes.plans.shapes import Shape
+
+Array = NDArray[np.float64]
+
+#: Why an image gives no shift.
+TOLD = {
+    "flat": "nothing in its image tells where it is along both directions; choose a corner or a patch, or count longer",
+    "lost": "the image is not that of the first look, moved; it may have gone too far, or something else is seen",
+    "bad-input": "its image holds something that is no count",
+}
+
+
+def between_rows(
+    config: Config,
+    station: EndStation,
+    shape: Shape,
+    windows: Sequence[AngleWindow],
+    target: Target = planned_position,
+    seen_before: LookBefore | None = None,
+) -> dict[str, Any]:
+    """Return what `gap_raster` is told of reference and landmark, and where it is to take its pixels.
+
+    Raises
+    ------
+    ValueError
+        One of them cannot be measured with this raster; the message lists every reason.
+    """
+    problems: list[str] = []
+    interleaved: list[Interleaved] = []
+    told: dict[str, Any] = {}
+    if config.reference is not None:
+        problems += config.reference.refusals(station, shape.lattice(), max(config.source.spot_size))
+        measurement = ReferenceMeasurement(config.reference, windows, fit_edges)
+        target = measurement.returning(target)
+        interleaved.append(measurement)
+    if config.landmark is not None:
+        problems += config.landmark.refusals(station)
+        imaging = LandmarkImaging(config.landmark, target, find_shift, seen_before)
+        targets = DriftingTargets(target, imaging.shift)
+        target, told["shift_of"] = targets, targets.shift_of
+        interleaved.append(imaging)
+    if problems:
+        raise ValueError("; ".join(problems))
+    return {"interleaved": interleaved, "target": target, **told}
+
+
+def find_shift(before: Array, before_error: Array, after: Array, after_error: Array, step: float) -> Shift:
+    """Return by how much an image has moved; see `microarpes.plans.landmark_imaging.FindShift`."""
+    found = register(before, after, step, before_error=before_error, after_error=after_error)
+    return Shift(found.x, found.y, found.x_error, found.y_error, TOLD.get(found.status, ""))
