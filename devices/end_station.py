@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 from ophyd import Device
 
 from microarpes.devices.analyser import Analyser
@@ -25,6 +24,7 @@ from microarpes.devices.kept_shutter import KeptShutter
 from microarpes.devices.manipulator import AXES, Manipulator
 from microarpes.devices.outcome import Outcome
 from microarpes.devices.over_count_guard import OverCountGuard
+from microarpes.devices.region_keeper import RegionKeeper
 from microarpes.devices.stopping import try_to_stop
 
 logger = logging.getLogger(__name__)
@@ -83,9 +83,7 @@ class EndStation:
         self._approach: Approach | None = None
         #: Axes that had set out ahead of an attempt were told to stop, and may not have come to rest.
         self.approach_stopped = False
-        #: Axes that a lost beamline must have again, and those that the last attempt to restore it left.
-        self._axes_before: Any = None
-        self._axes_left: Any = None
+        self._kept_region = RegionKeeper(analyser)
         #: True once a connection was lost: an IOC that comes back may have forgotten region, shutter and velocities.
         self.lost = False
         for signal in (analyser.state.acquire, shutter.open_command, heartbeat.beat, manipulator.x.setpoint):
@@ -107,26 +105,13 @@ class EndStation:
         try:
             connect(self.devices, timeout)
             self.forget_arrivals()
-            self._set_region_again(timeout)
+            self._kept_region.set_again(timeout)
             for axis in self.manipulator.axes.values():
                 axis.check_units()
             self.shutter.set("open").wait(timeout)
             self.lost = False
         except Exception as error:  # noqa: BLE001 - the next attempt is refused and says why
             logger.error("the beamline could not be restored: %s", error)
-
-    def _set_region_again(self, timeout: float) -> None:
-        """Set the region again and refuse other axes; what a refused attempt before left is nothing to compare with."""
-        region, axes = self.analyser.region, self.analyser.axes
-        if axes is not self._axes_left:
-            self._axes_before = axes
-        try:
-            if region is not None:
-                self.analyser.set(region).wait(timeout)
-        finally:
-            self._axes_left = self.analyser.axes
-        if not all(np.array_equal(*pair) for pair in zip(self._axes_before, self._axes_left, strict=True)):
-            raise ValueError("the analyser's axes are not those the run began with")
 
     @property
     def devices(self) -> tuple[Any, ...]:

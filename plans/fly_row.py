@@ -22,6 +22,7 @@ from microarpes.devices.evidence import Evidence, Flown
 from microarpes.devices.flight import Flight, Leg
 from microarpes.plans.grid import RasterPoint
 from microarpes.plans.pace import Pace, flown_axis, stretches
+from microarpes.plans.refusals import pause_with_reason
 from microarpes.plans.take_point import (
     INTERRUPTED,
     MsgGenerator,
@@ -30,7 +31,6 @@ from microarpes.plans.take_point import (
     emit_point,
     expose,
     judge,
-    pause_with_reason,
     reject,
     take_point,
     wait_until_ready,

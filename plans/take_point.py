@@ -27,9 +27,10 @@ from microarpes.devices.rejected_frames import RejectedFrames, Rejection
 from microarpes.plans.gate import Gate
 from microarpes.plans.guarded import wait_until_clear
 from microarpes.plans.guards import Guards
-from microarpes.plans.interruptions import PLAN, InterruptionLog, tell_interruptions
+from microarpes.plans.interruptions import InterruptionLog, tell_interruptions
+from microarpes.plans.refusals import Refusals, pause_with_reason
 from microarpes.plans.sub_frames import overflow, total
-from microarpes.plans.top_up import INJECTION, seconds_to_wait
+from microarpes.plans.top_up import seconds_to_wait
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +136,7 @@ def take_exposures(
         Number of the first.
     """
     good: list[Evidence] = []
-    refusals = _Refusals(pixel, taker.gate.limits.max_attempts, attempt)
+    refusals = Refusals(pixel, taker.gate.limits.max_attempts, attempt)
     while len(good) < taker.sub_frames:
         yield from wait_until_ready(taker)
         evidence, reasons = yield from _attempt(taker, request)
@@ -166,44 +167,10 @@ def wait_until_ready(taker: PointTaker) -> MsgGenerator:
 
 #: Under which number refused frames of what is no pixel are filed.
 NO_PIXEL = -1
-#: Seconds before the retake after the first, second, ... failure: most faults of a beamline pass by themselves.
-RETAKE_DELAYS = (0.0, 0.2, 1.0, 3.0)
 #: Reason of an attempt in which the RunEngine paused or a guard tripped: retaken, not counted as a failure.
 INTERRUPTED = "a pause or a guard interrupted the attempt"
 #: Intervals of the top-up after which an exposure is made though the countdown never allowed it: the gate will judge.
 INJECTION_PATIENCE = 3.0
-
-
-@dataclass
-class _Refusals:
-    """What went wrong with a point so far, and when it is too much."""
-
-    pixel: int
-    limit: int
-    attempt: int = 1
-    faults: int = 0
-    in_a_row: int = 0
-
-    @property
-    def what(self) -> str:
-        """What failed, as an operator calls it."""
-        return f"pixel {self.pixel}" if self.pixel >= 0 else "an exposure between the rows"
-
-    def pause_or_delay(self, taker: PointTaker, reasons: list[str]) -> MsgGenerator:
-        """Count a refused exposure: pause for an operator, or wait a little before it is taken again."""
-        self.in_a_row += 1
-        if reasons != [INJECTION]:
-            # An injection is no fault, and after one there is none for a while: only in a row do they count.
-            self.faults += 1
-        if over_counted := taker.station.over_counted:
-            # Never retaken by itself: somebody has to see what shone so brightly, and open the shutter again.
-            yield from pause_with_reason(taker, f"{self.what}: {over_counted}; the shutter is closed")
-            self.faults = self.in_a_row = 0
-        elif max(self.faults, self.in_a_row) >= self.limit:
-            times = max(self.faults, self.in_a_row)
-            yield from pause_with_reason(taker, f"{self.what} failed {times} times, last: {'; '.join(reasons)}")
-            self.faults = self.in_a_row = 0
-        yield Msg("sleep", None, RETAKE_DELAYS[min(self.faults, len(RETAKE_DELAYS)) - 1] if self.faults else 0.0)
 
 
 def _attempt(taker: PointTaker, request: Mapping[str, float]) -> Generator[Msg, Any, tuple[Evidence, list[str]]]:
@@ -311,12 +278,3 @@ def _wait_for_storage(taker: PointTaker) -> MsgGenerator:
 def _wait_for_guards(taker: PointTaker) -> MsgGenerator:
     while error := (yield from wait_until_clear(taker.station, taker.guards)):
         yield from pause_with_reason(taker, f"the shutter could not be opened again: {error}")
-
-
-def pause_with_reason(taker: PointTaker, reason: str) -> MsgGenerator:
-    """Pause for an operator, who is told why."""
-    logger.error("paused: %s", reason)
-    taker.announce(reason)
-    interruption = taker.interruptions.begin(PLAN, reason)
-    yield Msg("pause", None, defer=False)
-    taker.interruptions.end(interruption)
