@@ -109,6 +109,7 @@ def map_(
         int, typer.Option(min=1, help="Take the map so many times, every other time backwards; a summary FILE each.")
     ] = 1,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask, whatever time and disk it takes.")] = False,
+    fly: Annotated[bool, typer.Option("--fly", help="Expose while the axis moves over a row.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what it will take, and move nothing.")] = False,
 ) -> None:
     """Raster whatever beamline the config names; or take up a raster where an earlier run of it ended."""
@@ -116,9 +117,11 @@ def map_(
     from microarpes.beamline.map import resume_map, run_map
 
     if resume is not None:
-        others = shape, exposure, sample, operator, windows, dry_run, repeat > 1
+        others = shape, exposure, sample, operator, windows, dry_run, fly, repeat > 1
         if any(others) or any(value is not None for value in grid.values()):
-            raise Refused("--resume goes on as the run began: leave out where to measure, exposure, sample, windows")
+            raise Refused(
+                "--resume goes on as the run began: leave out where to measure, exposure, sample, windows and --fly"
+            )
         resume_map(
             config, resume, directory=directory, accept_differences=accept_differences, page=page, control=control,
             summary=summary,
@@ -126,7 +129,7 @@ def map_(
         return
     run_map(
         config, _shape(shape, grid), directory=directory, exposure=exposure, sample=sample, operator=operator,
-        page=page, control=control, summary=summary, windows=windows, yes=yes, dry_run=dry_run,
+        page=page, control=control, summary=summary, windows=windows, yes=yes, dry_run=dry_run, fly=fly,
         repeat=repeat,
     )  # fmt: skip
 

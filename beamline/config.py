@@ -31,6 +31,7 @@ from microarpes.beamline.config_sections import (
 )
 from microarpes.beamline.guard_config import GuardTable, complete, known_pvs
 from microarpes.devices.region import Region, antinodal_pair
+from microarpes.plans.fly import Fly
 from microarpes.plans.landmark import Landmark
 from microarpes.plans.limits import GateLimits
 from microarpes.plans.reference import Reference
@@ -60,6 +61,7 @@ class Config(Section):
     region: Region
     windows: Windows = Field(default_factory=antinodal_pair)
     gate: GateLimits = GateLimits()
+    fly: Fly = Fly()
     reference: Reference | None = None
     landmark: Landmark | None = None
     guards: GuardTable = Field(default_factory=dict)

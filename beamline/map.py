@@ -102,13 +102,14 @@ def run_map(
     windows: Path | None = None,
     yes: bool = False,
     dry_run: bool = False,
+    fly: bool = False,
     repeat: int = 1,
 ) -> None:
     """Say what a raster will take, then raster, fit live, store; print where the run is.
 
     With `dry_run` it ends after the first: no motor moves. What takes very long or most of the disk is asked about,
-    unless `yes` answers before. With `repeat` the map is taken so many times, every other time backwards, and
-    the summary of the second is ``FILE-2.json``.
+    unless `yes` answers before. With `fly` the rows are taken in flight. With `repeat` the map is taken so many times,
+    every other time backwards, and the summary of the second is ``FILE-2.json``.
 
     Raises
     ------
@@ -151,6 +152,6 @@ def run_map(
             number = md["repeat"]["number"]
             outcome = run_raster(
                 config, station, shape, directory, stream=sys.stdout, wait_for_control=control, backwards=backwards,
-                md=md if repeat > 1 else None,
+                md=md if repeat > 1 else None, fly=config.fly if fly else None,
             )  # fmt: skip
             finish_run(directory, outcome, summary=_numbered(summary, number) if number > 1 else summary)

@@ -24,6 +24,7 @@ from microarpes.beamline.guard_config import make_guards
 from microarpes.beamline.progress import ProgressDisplay
 from microarpes.beamline.resume import Objections, Unfinished, moved_away
 from microarpes.beamline.stop_signals import StopSignals
+from microarpes.plans.fly import Fly
 from microarpes.plans.grid import RasterPoint
 from microarpes.plans.raster import gap_raster
 from microarpes.plans.shapes import Shape
@@ -88,11 +89,12 @@ def configured_raster(
     server: ControlServer | None = None,
     *,
     backwards: bool = False,
+    fly: Fly | None = None,
 ) -> MsgGenerator:
     """Return the plan of a raster with the region, windows, calibration and gate of a configuration.
 
     Frames go where the journals go, and no exposure begins while the journals cannot be written. A server is told why
-    the plan pauses, and can have it end after a row.
+    the plan pauses, and can have it end after a row. With `fly` its rows are taken in flight.
 
     Raises
     ------
@@ -109,6 +111,7 @@ def configured_raster(
         calibration_record(config),
         limits=config.gate,
         backwards=backwards,
+        fly=fly,
         **between_rows(config, station, shape, config.windows),
         **surroundings(config, station, journals, md or {}, server),
     )
@@ -197,6 +200,7 @@ def run_raster(
     follower_timeout: float = 120.0,
     accept_differences: bool = False,
     backwards: bool = False,
+    fly: Fly | None = None,
 ) -> RasterOutcome:
     """Raster, fit and store; return when the followers have caught up.
 
@@ -224,6 +228,8 @@ def run_raster(
         Resume though the beamline is not as it was.
     backwards : bool
         The last pixel of a shape is visited first.
+    fly : Fly, optional
+        Take the rows of a shape in flight.
 
     Raises
     ------
@@ -249,7 +255,9 @@ def run_raster(
                     )  # fmt: skip
                     followers.catch_up(raster.uid)
                 else:
-                    plan = configured_raster(config, station, raster, journals, md, server, backwards=backwards)
+                    plan = configured_raster(
+                        config, station, raster, journals, md, server, backwards=backwards, fly=fly
+                    )
                 status = drive(engine, plan, question)
             elapsed = time.monotonic() - started
             problems = [] if watchers[0].settle(WATCHER_TIMEOUT) else ["the followers could not be started"]

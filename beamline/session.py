@@ -18,6 +18,7 @@ SHAPE_NAMES = (
 BANNER = """micro-ARPES session on {name}; runs are kept in {directory}
   RE(raster(10, 10, step=10.0))         raster 10 x 10 pixels, 10 um apart, about x, y = 0, 0 um
   RE(raster(Polygon(vertices=[(0, 0), (60, 0), (0, 40)], step=10.0)))   or Spiral, LineScan, Mask, PointList, Union
+  RE(fly(10, 10, step=10.0))            the same with the rows taken in flight
   RE(resume())                          what is left of the newest raster, or of another: resume("3f2a")
   RE(repeat(shape, 5))                  five maps of a shape, every other backwards
   where()                               which spot of the sample, which pixel of the last map the beam is on
@@ -63,6 +64,7 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
     from microarpes.beamline.run_names import run_folder
     from microarpes.beamline.stop_signals import StopSignals
     from microarpes.plans import shapes
+    from microarpes.plans.fly import Fly
     from microarpes.plans.focus import FocusLines
     from microarpes.plans.grid import RasterGrid
     from microarpes.plans.long_spectrum import LONGEST, SpectrumGoal
@@ -76,11 +78,21 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
     engine.subscribe(Watcher(ProgressDisplay(directory, sys.stdout)))
 
     def raster(
-        nx: int | shapes.Shape, ny: int = 0, step: float = 0.0, centre: tuple[float, float] = (0.0, 0.0), **md: Any
+        nx: int | shapes.Shape,
+        ny: int = 0,
+        step: float = 0.0,
+        centre: tuple[float, float] = (0.0, 0.0),
+        *,
+        flown: Fly | None = None,
+        **md: Any,
     ) -> Any:
         """Raster nx by ny pixels, `step` um apart, about `centre` (um), or a shape, with the session's region."""
         shape = nx if isinstance(nx, BaseModel) else RasterGrid.centred(nx, ny, step, centre)
-        return configured_raster(config, station, shape, journals, md, server)
+        return configured_raster(config, station, shape, journals, md, server, fly=flown)
+
+    def fly(*args: Any, **kwargs: Any) -> Any:
+        """Raster as `raster` does, with the rows taken in flight."""
+        return raster(*args, flown=config.fly, **kwargs)
 
     def resume(run: str = "-1", *, accept_differences: bool = False) -> Any:
         """Measure what is left of a raster: uid of its run, the beginning of one, or "-1" for the newest."""
@@ -149,6 +161,7 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
         "followers": followers,
         "control": server,
         "raster": raster,
+        "fly": fly,
         "resume": resume,
         "repeat": repeat,
         "where": where,

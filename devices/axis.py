@@ -8,13 +8,14 @@ and is then judged by explicit reads against the *requested* position.
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import fields
 from typing import Any
 
 from ophyd import Component as Cpt
 from ophyd import Device, EpicsSignal, EpicsSignalRO
 
-from microarpes.devices.channel_access import INVALID, finish, read_fresh
+from microarpes.devices.channel_access import INVALID, WRITE_TIMEOUT, finish, read_fresh
 from microarpes.devices.deadlines import deadlines
 from microarpes.devices.motor_settings import MODES, MotorSettings, WatchedSettings
 from microarpes.devices.outcome import Outcome
@@ -143,6 +144,25 @@ class Axis(Device):
         return (
             f"outside the soft limits [{settings.low_limit:g}, {settings.high_limit:g}] {self.units} of {self.prefix}"
         )
+
+    def set_velocity(self, velocity: float) -> None:
+        """Have the next moves made at a velocity, units/s, and wait until the record has it.
+
+        Raises
+        ------
+        ValueError
+            It keeps another one: its VBAS or VMAX forbid this one.
+        ConnectionError, TimeoutError
+            It is away.
+        """
+        self.velocity.put(velocity, use_complete=True, wait=True, timeout=WRITE_TIMEOUT)
+        self._settings.forget()  # the next deadline must not be that of the old velocity
+        found = float(read_fresh({"velocity": self.velocity})["velocity"]["value"])
+        if not math.isclose(found, velocity, rel_tol=1e-3):
+            raise ValueError(
+                f"{self.name}: {self.prefix}.VELO is {found:g}, {velocity:g} {self.units}/s was asked for; "
+                "its VBAS and VMAX say what it can be"
+            )
 
     def kinematic_time(self, distance: float) -> float:
         """Return the least time a move over `distance` takes, s, backlash and settling included."""

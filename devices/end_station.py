@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 from ophyd import Device
 
 from microarpes.devices.analyser import Analyser
@@ -19,12 +18,13 @@ from microarpes.devices.approach import Approach, set_out
 from microarpes.devices.beam import Beam, TopUp
 from microarpes.devices.channel_access import Reading, connect, read_fresh
 from microarpes.devices.environment import Cryostat, Heartbeat, Shutter, Source, VacuumGauge
-from microarpes.devices.evidence import Evidence
+from microarpes.devices.evidence import Evidence, Flown
 from microarpes.devices.joint_status import all_done, followed_by
 from microarpes.devices.kept_shutter import KeptShutter
 from microarpes.devices.manipulator import AXES, Manipulator
 from microarpes.devices.outcome import Outcome
 from microarpes.devices.over_count_guard import OverCountGuard
+from microarpes.devices.region_keeper import RegionKeeper
 from microarpes.devices.stopping import try_to_stop
 
 logger = logging.getLogger(__name__)
@@ -83,9 +83,7 @@ class EndStation:
         self._approach: Approach | None = None
         #: Axes that had set out ahead of an attempt were told to stop, and may not have come to rest.
         self.approach_stopped = False
-        #: Axes that a lost beamline must have again, and those that the last attempt to restore it left.
-        self._axes_before: Any = None
-        self._axes_left: Any = None
+        self._kept_region = RegionKeeper(analyser)
         #: True once a connection was lost: an IOC that comes back may have forgotten region, shutter and velocities.
         self.lost = False
         for signal in (analyser.state.acquire, shutter.open_command, heartbeat.beat, manipulator.x.setpoint):
@@ -107,26 +105,13 @@ class EndStation:
         try:
             connect(self.devices, timeout)
             self.forget_arrivals()
-            self._set_region_again(timeout)
+            self._kept_region.set_again(timeout)
             for axis in self.manipulator.axes.values():
                 axis.check_units()
             self.shutter.set("open").wait(timeout)
             self.lost = False
         except Exception as error:  # noqa: BLE001 - the next attempt is refused and says why
             logger.error("the beamline could not be restored: %s", error)
-
-    def _set_region_again(self, timeout: float) -> None:
-        """Set the region again and refuse other axes; what a refused attempt before left is nothing to compare with."""
-        region, axes = self.analyser.region, self.analyser.axes
-        if axes is not self._axes_left:
-            self._axes_before = axes
-        try:
-            if region is not None:
-                self.analyser.set(region).wait(timeout)
-        finally:
-            self._axes_left = self.analyser.axes
-        if not all(np.array_equal(*pair) for pair in zip(self._axes_before, self._axes_left, strict=True)):
-            raise ValueError("the analyser's axes are not those the run began with")
 
     @property
     def devices(self) -> tuple[Any, ...]:
@@ -143,12 +128,13 @@ class EndStation:
             *(device for device in (self.guard, self.top_up, self.watched) if device is not None),
         )
 
-    def set(self, request: Mapping[str, float], *, ahead: bool = False) -> Outcome:
+    def set(self, request: Mapping[str, float], *, ahead: bool = False, flown: Flown | None = None) -> Outcome:
         """Begin an attempt: move the axes that are not known to be at the request; the status never fails.
 
         With `ahead` the axes set out for an attempt that will begin later, by the same request: it takes these moves
         for its own, and what became of them is evidence in it. An empty request moves nothing and ends when everything
-        that was under way has come to rest.
+        that was under way has come to rest. With `flown` nothing is moved either: one axis is flying, the others are
+        at the request.
         """
         if not request:
             self.approach_stopped = False
@@ -157,9 +143,13 @@ class EndStation:
             self._approach = approach = self._set_out(request)
             return all_done(approach.statuses, lambda: None)
         began = time.perf_counter()
-        self._attempt = attempt = Evidence(request=dict(request))
+        self._attempt = attempt = Evidence(request=dict(request), flown=flown)
         if self.lost:
             attempt.errors.append("a connection to the beamline was lost and it is not restored")
+        if flown is not None:
+            self._arrived.pop(flown.axis, None)
+            attempt.ledger |= dict.fromkeys(("time_kinematic", "time_overlap", "time_move"), 0.0)
+            return all_done([], lambda: None)
         joined = self._approach if self._approach is not None and self._approach.request == request else None
         self._approach, approach = None, joined or self._set_out(request)
         attempt.errors += approach.errors

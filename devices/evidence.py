@@ -11,6 +11,27 @@ from microarpes.devices.channel_access import Reading
 
 
 @dataclass
+class Flown:
+    """Where an axis that moved during the exposure was; in its unit, NaN until it is known.
+
+    Parameters
+    ----------
+    axis : str
+    tolerance : float
+        Largest accepted distance between the mean position and the request.
+    position : float
+        Mean over the exposure.
+    blur : float
+        Full width of the way.
+    """
+
+    axis: str
+    tolerance: float
+    position: float = float("nan")
+    blur: float = float("nan")
+
+
+@dataclass
 class Evidence:
     """What was found after one attempt at a point; times are seconds, positions um and deg.
 
@@ -18,7 +39,8 @@ class Evidence:
     ``<axis> readback``, ``<axis> done``, the frame counters, gated I0, slow signals, heartbeat.
     ``countdown_before`` is that of the next injection, read just before the exposure where it is known;
     ``shutter_not_open`` the IOC time at which the shutter was last heard not to be open;
-    ``sub_frame_ids`` the frames whose sum ``frame`` is, empty where it is one exposure.
+    ``sub_frame_ids`` the frames whose sum ``frame`` is, empty where it is one exposure; ``flown`` tells of the axis
+    that was to move during it.
     """
 
     request: dict[str, float] = field(default_factory=dict)
@@ -35,6 +57,7 @@ class Evidence:
     countdown_before: Reading | None = None
     shutter_not_open: float = float("-inf")
     sub_frame_ids: tuple[int, ...] = ()
+    flown: Flown | None = None
 
     def value(self, key: str) -> float:
         """Return one reading as a number."""

@@ -17,7 +17,7 @@ from microarpes.devices.analyser import STATES
 from microarpes.devices.channel_access import INVALID
 from microarpes.devices.end_station import SOURCE_SETTINGS, EndStation
 from microarpes.devices.environment import OPEN
-from microarpes.devices.evidence import Evidence
+from microarpes.devices.evidence import Evidence, Flown
 from microarpes.plans.limits import GateLimits
 from microarpes.plans.top_up import injection_reasons
 
@@ -126,11 +126,14 @@ class Gate:
     def _axes(self, evidence: Evidence) -> Iterator[str]:
         for name, tolerance in self.tolerances.items():
             readback = evidence.readings[f"{name} readback"]
-            if int(evidence.value(f"{name} done")) != 1:
-                yield f"{name} is moving"
             if readback["alarm_severity"] >= INVALID:
                 yield f"{name} readback is INVALID"
             asked = evidence.request.get(name)
+            if evidence.flown is not None and evidence.flown.axis == name:
+                yield from _flown(evidence.flown, asked)
+                continue
+            if int(evidence.value(f"{name} done")) != 1:
+                yield f"{name} is moving"
             found = float(readback["value"])
             if not np.isfinite(found) or (asked is not None and not abs(found - asked) <= tolerance):
                 yield f"{name} is at {found:g}, asked for {asked}, tolerance {tolerance:g}"
@@ -195,6 +198,14 @@ class Gate:
                 yield f"{name} is INVALID"
             elif not age <= limit:
                 yield f"{name} is {age:.1f} s old, at most {limit:g} s is accepted"
+
+
+def _flown(flown: Flown, asked: float | None) -> Iterator[str]:
+    """Say what is wrong with where an axis was that moved during the exposure."""
+    if not (np.isfinite(flown.position) and np.isfinite(flown.blur)):
+        yield f"where {flown.axis} was during the exposure is not known: no readbacks from before and after it"
+    elif asked is None or not abs(flown.position - asked) <= flown.tolerance:
+        yield f"{flown.axis} was at {flown.position:g} in the mean, asked for {asked}, tolerance {flown.tolerance:g}"
 
 
 def _is_open(evidence: Evidence) -> bool:

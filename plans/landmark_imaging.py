@@ -21,7 +21,8 @@ from microarpes.devices.evidence import Evidence
 from microarpes.devices.soft_record import SoftRecord
 from microarpes.plans.grid import RasterPoint
 from microarpes.plans.landmark import Landmark
-from microarpes.plans.take_point import NO_PIXEL, MsgGenerator, PointTaker, pause_with_reason, take_exposures
+from microarpes.plans.refusals import pause_with_reason
+from microarpes.plans.take_point import NO_PIXEL, MsgGenerator, PointTaker, take_exposures
 from microarpes.plans.targets import Target
 
 logger = logging.getLogger(__name__)

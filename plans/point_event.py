@@ -34,6 +34,8 @@ class PointEvent:
         How the beam is checked, and which live time makes a point partial.
     shift_of : callable, optional
         Returns for a pixel the shift, um along x and y, by which its target followed the sample.
+    flown : sequence of str
+        Axes that may move during an exposure: how far they went is told by ``blur_<axis>``.
     """
 
     def __init__(
@@ -46,9 +48,11 @@ class PointEvent:
         sub_frames: int = 1,
         limits: GateLimits | None = None,
         shift_of: Callable[[int], tuple[float, float]] | None = None,
+        flown: Sequence[str] = (),
     ) -> None:
         self.shift_of = shift_of
         self.sub_frames = sub_frames
+        self.flown = tuple(flown)
         self.limits = limits or GateLimits()
         self.energy_axis = energy_axis
         self.channels = [window.channels(angle_axis) for window in windows]
@@ -70,6 +74,7 @@ class PointEvent:
                 keys[key] = _number(units)
         if self.shift_of is not None:
             keys |= {"shift_x": _number("um"), "shift_y": _number("um")}
+        keys |= {f"blur_{name}": _number("um" if name in "xyz" else "deg") for name in self.flown}
         keys["edc"] = {
             "dtype": "array",
             "dtype_numpy": "<f8",
@@ -119,10 +124,14 @@ class PointEvent:
             stamps["i0"] = stamps["frame_id"]
         for name in AXES:
             readback = evidence.readings[f"{name} readback"]
-            position = float(readback["value"])
+            flew = evidence.flown if evidence.flown is not None and evidence.flown.axis == name else None
+            position = float(readback["value"]) if flew is None else flew.position
+            if name in self.flown:
+                values[f"blur_{name}"] = 0.0 if flew is None else flew.blur
             values[f"manipulator_{name}"] = position
             values[f"manipulator_{name}_setpoint"] = float(evidence.request.get(name, position))
-            stamps[f"manipulator_{name}"] = readback["timestamp"]
+            # What was read behind the exposure is not where the axis was during it.
+            stamps[f"manipulator_{name}"] = (readback if flew is None else evidence.readings["frame_id"])["timestamp"]
         return values, stamps
 
     def _beam(self, evidence: Evidence) -> dict[str, Any]:

@@ -21,7 +21,7 @@ MAX_METADATA = 1_000_000
 #: What the plan or the RunEngine says in a start document, and metadata may not.
 RESERVED = frozenset(
     "uid time scan_id seq_num plan_type grid raster_shape shape extents num_points motors region sub_frames gate "
-    "windows energy_axis angle_axis calibration source beam momentum axes guards frame_file backwards".split()
+    "windows energy_axis angle_axis calibration source beam momentum axes guards fly frame_file backwards".split()
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
@@ -10,14 +11,18 @@ from typing import Any
 from microarpes.devices.accepted_point import AcceptedPoint
 from microarpes.devices.end_station import EndStation
 from microarpes.devices.flat_field import FlatField, window_factors
+from microarpes.devices.flight import Flight
 from microarpes.devices.region import AngleWindow, Region
 from microarpes.devices.rejected_frames import RejectedFrames
 from microarpes.plans.estimate import estimate
+from microarpes.plans.fly import Fly
+from microarpes.plans.fly_row import Flyer, with_velocity
 from microarpes.plans.gate import Gate
 from microarpes.plans.guarded import with_shutter
 from microarpes.plans.guards import Guards
 from microarpes.plans.interruptions import InterruptionLog
 from microarpes.plans.limits import GateLimits
+from microarpes.plans.pace import Pace, axes_of, check_fly, describe, too_slow
 from microarpes.plans.point_event import PointEvent
 from microarpes.plans.preflight import check_beam, check_kinds, check_metadata, check_raster, check_region
 from microarpes.plans.rows import Interleaved, TakeRows, take_rows
@@ -55,6 +60,7 @@ def gap_raster(
     guards: Guards | None = None,
     interruptions: InterruptionLog | None = None,
     close_shutter: bool = True,
+    fly: Fly | None = None,
     md: Mapping[str, Any] | None = None,
 ) -> MsgGenerator:
     """Raster a sample and emit one event a pixel.
@@ -107,6 +113,8 @@ def gap_raster(
         Where pauses by hand are noted; what held the run up is told in the stream ``interruptions``.
     close_shutter : bool, optional
         Close the shutter at the end of the run, however it ends.
+    fly : Fly, optional
+        Take the rows in flight, in Fixed mode: the start document's ``plan_name`` is then ``gap_fly``.
     md : mapping, optional
         Goes into the start document: sample, operator and the like; JSON, below 1 MB.
 
@@ -130,6 +138,7 @@ def gap_raster(
         *check_region(station, region),
         *check_beam(station, limits),
         *check_metadata(md or {}),
+        *([] if fly is None else check_fly(station, shape, region, limits, fly)),
     ]
     if problems:
         raise ValueError("; ".join(problems))
@@ -145,7 +154,10 @@ def gap_raster(
         )
     energy, angle = station.analyser.axes
     record = calibration_record(calibration, len(windows), len(angle))
-    event = PointEvent(windows, energy, angle, record, sub_frames=sub_frames, limits=limits, shift_of=shift_of)
+    flown = [] if fly is None else axes_of(shape)
+    event = PointEvent(
+        windows, energy, angle, record, sub_frames=sub_frames, limits=limits, shift_of=shift_of, flown=flown
+    )
     if region.swept:
         flat_field = None
     if flat_field is not None:
@@ -162,6 +174,9 @@ def gap_raster(
     if backwards:
         rows = [row[::-1] for row in rows[::-1]]
         start["backwards"] = True
+    pace = None if fly is None else Pace(fly, exposure)
+    if pace is not None:
+        start |= {"plan_name": "gap_fly", "fly": describe(station, shape, pace)}
     guards, log = guards or Guards(), interruptions or InterruptionLog()
     start["guards"] = guards.document()
     start |= {**at_angles(station.manipulator.angles()), **(md or {})}
@@ -170,6 +185,14 @@ def gap_raster(
         raise ValueError("; ".join(problems))
     for warning in outlook.warnings:
         logger.warning(warning)
+    flyer = None
+    if pace is not None:
+        flight = Flight({name: getattr(station.manipulator, name) for name in flown})
+        if problems := too_slow(flight, station, shape, pace):
+            flight.destroy()
+            raise ValueError("; ".join(problems))
+        flyer = Flyer(flight, pace)
+        take = functools.partial(take_rows, flyer=flyer)
 
     def make_taker(accepted: AcceptedPoint, rejected: RejectedFrames) -> PointTaker:
         return PointTaker(
@@ -190,5 +213,6 @@ def gap_raster(
         factors=None if flat_field is None else flat_field.factors,
         reason=lambda ended_early: ended_early,
     )
-    uid, _ = yield from with_shutter(station, run, close_at_end=close_shutter)
+    plan = run if flyer is None else with_velocity(flyer.flight, run)
+    uid, _ = yield from with_shutter(station, plan, close_at_end=close_shutter)
     return uid

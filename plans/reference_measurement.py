@@ -24,12 +24,12 @@ from microarpes.devices.region import AngleWindow
 from microarpes.devices.spectra import angular_contrast, sum_windows
 from microarpes.plans.reference import Reference
 from microarpes.plans.reference_sum import ReferenceSum
+from microarpes.plans.refusals import pause_with_reason
 from microarpes.plans.take_point import (
     NO_PIXEL,
     MsgGenerator,
     PointTaker,
     come_to_rest,
-    pause_with_reason,
     take_exposures,
 )
 from microarpes.plans.targets import Target

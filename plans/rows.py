@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from bluesky.utils import Msg
 
+from microarpes.plans.fly_row import Flyer, fly_row
 from microarpes.plans.grid import RasterPoint
 from microarpes.plans.take_point import MsgGenerator, PointTaker, come_to_rest, take_point
 from microarpes.plans.targets import Target, planned_position
@@ -39,6 +40,7 @@ def take_rows(
     row_stop: Callable[[], bool] = lambda: False,
     interleaved: Sequence[Interleaved] = (),
     target: Target = planned_position,
+    flyer: Flyer | None = None,
 ) -> Generator[Msg, Any, str | None]:
     """Take every pixel, row by row, until `row_stop` says to end after a row; return after which, None after the last.
 
@@ -56,6 +58,8 @@ def take_rows(
         Asked before each row, and after the last, whether they are due. No axis sets out for a row before which one is.
     target : callable
         Returns where the axes have to be for a pixel, axis to um and deg; by default its planned position.
+    flyer : Flyer, optional
+        Flies over the rows; without one every pixel is taken at rest.
     """
     for measurement in interleaved:
         yield from measurement.prepare(taker)
@@ -63,6 +67,9 @@ def take_rows(
     for number, (row, next_row) in enumerate(zip(rows, [*rows[1:], []], strict=True)):
         if (yield from measure_due(taker, interleaved, number, len(rows))):
             there = None
+        if flyer is not None:
+            yield from fly_row(taker, flyer, row, target)
+            next_row = row = []
         for point, after in itertools.zip_longest(row, [*row[1:], *next_row[:1]]):
             # Asked with the last pixel of the row only: a wish may be taken back, a schedule may be of time.
             stays = after is None or (

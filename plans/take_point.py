@@ -27,9 +27,10 @@ from microarpes.devices.rejected_frames import RejectedFrames, Rejection
 from microarpes.plans.gate import Gate
 from microarpes.plans.guarded import wait_until_clear
 from microarpes.plans.guards import Guards
-from microarpes.plans.interruptions import PLAN, InterruptionLog, tell_interruptions
+from microarpes.plans.interruptions import InterruptionLog, tell_interruptions
+from microarpes.plans.refusals import Refusals, pause_with_reason
 from microarpes.plans.sub_frames import overflow, total
-from microarpes.plans.top_up import INJECTION, seconds_to_wait
+from microarpes.plans.top_up import seconds_to_wait
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +77,11 @@ class PointTaker:
 
 
 def take_point(
-    taker: PointTaker, pixel: int, request: Mapping[str, float], following: Mapping[str, float] | None = None
+    taker: PointTaker,
+    pixel: int,
+    request: Mapping[str, float],
+    following: Mapping[str, float] | None = None,
+    attempt: int = 1,
 ) -> MsgGenerator:
     """Take one point and emit its event; retake what the gate refuses, then pause with the reason.
 
@@ -92,10 +97,12 @@ def take_point(
     following : mapping, optional
         That of the next point: the axes set out for it once this one is judged good, while it is stored. What becomes
         of their moves is judged with the next point.
+    attempt : int
+        Number of the first: above 1 where others were refused before.
     """
     yield Msg("checkpoint")
     yield Msg("rewindable", None, False)
-    summed, attempt = yield from take_exposures(taker, pixel, request)
+    summed, attempt = yield from take_exposures(taker, pixel, request, attempt)
     if following is not None:
         yield Msg("set", taker.station, dict(following), ahead=True, group="move")
     yield from emit_point(taker, summed, pixel, attempt)
@@ -111,7 +118,7 @@ def emit_point(taker: PointTaker, evidence: Evidence, pixel: int, attempt: int) 
 
 
 def take_exposures(
-    taker: PointTaker, pixel: int, request: Mapping[str, float]
+    taker: PointTaker, pixel: int, request: Mapping[str, float], attempt: int = 1
 ) -> Generator[Msg, Any, tuple[Evidence, int]]:
     """Expose at a place until the gate has accepted what makes a point; return their sum and the attempts it took.
 
@@ -125,18 +132,13 @@ def take_exposures(
         What refused frames are filed under; negative for what is no pixel.
     request : mapping
         Axis to position, um and deg.
+    attempt : int
+        Number of the first.
     """
     good: list[Evidence] = []
-    refusals = _Refusals(pixel, taker.gate.limits.max_attempts)
+    refusals = Refusals(pixel, taker.gate.limits.max_attempts, attempt)
     while len(good) < taker.sub_frames:
-        yield from _wait_for_storage(taker)
-        yield from _wait_for_guards(taker)
-        yield from tell_interruptions(taker.interruptions)
-        if taker.station.lost:
-            yield Msg("prepare", taker.station, group="prepare")
-            yield Msg("wait", None, group="prepare")
-        if taker.station.approach_stopped:
-            yield from come_to_rest(taker)
+        yield from wait_until_ready(taker)
         evidence, reasons = yield from _attempt(taker, request)
         reasons = reasons or overflow(good, evidence)
         if not reasons:
@@ -145,52 +147,30 @@ def take_exposures(
             refusals.in_a_row = 0
             continue
         refusals.attempt += 1
-        yield from _reject(taker, evidence, pixel, refusals.attempt - 1, reasons)
+        yield from reject(taker, evidence, pixel, refusals.attempt - 1, reasons)
         if reasons != [INTERRUPTED]:
             yield from refusals.pause_or_delay(taker, reasons)
     return total(good), refusals.attempt
 
 
+def wait_until_ready(taker: PointTaker) -> MsgGenerator:
+    """Wait until what is measured can be stored, no guard holds the run, and the beamline is there."""
+    yield from _wait_for_storage(taker)
+    yield from _wait_for_guards(taker)
+    yield from tell_interruptions(taker.interruptions)
+    if taker.station.lost:
+        yield Msg("prepare", taker.station, group="prepare")
+        yield Msg("wait", None, group="prepare")
+    if taker.station.approach_stopped:
+        yield from come_to_rest(taker)
+
+
 #: Under which number refused frames of what is no pixel are filed.
 NO_PIXEL = -1
-#: Seconds before the retake after the first, second, ... failure: most faults of a beamline pass by themselves.
-RETAKE_DELAYS = (0.0, 0.2, 1.0, 3.0)
 #: Reason of an attempt in which the RunEngine paused or a guard tripped: retaken, not counted as a failure.
 INTERRUPTED = "a pause or a guard interrupted the attempt"
 #: Intervals of the top-up after which an exposure is made though the countdown never allowed it: the gate will judge.
 INJECTION_PATIENCE = 3.0
-
-
-@dataclass
-class _Refusals:
-    """What went wrong with a point so far, and when it is too much."""
-
-    pixel: int
-    limit: int
-    attempt: int = 1
-    faults: int = 0
-    in_a_row: int = 0
-
-    @property
-    def what(self) -> str:
-        """What failed, as an operator calls it."""
-        return f"pixel {self.pixel}" if self.pixel >= 0 else "an exposure between the rows"
-
-    def pause_or_delay(self, taker: PointTaker, reasons: list[str]) -> MsgGenerator:
-        """Count a refused exposure: pause for an operator, or wait a little before it is taken again."""
-        self.in_a_row += 1
-        if reasons != [INJECTION]:
-            # An injection is no fault, and after one there is none for a while: only in a row do they count.
-            self.faults += 1
-        if over_counted := taker.station.over_counted:
-            # Never retaken by itself: somebody has to see what shone so brightly, and open the shutter again.
-            yield from pause_with_reason(taker, f"{self.what}: {over_counted}; the shutter is closed")
-            self.faults = self.in_a_row = 0
-        elif max(self.faults, self.in_a_row) >= self.limit:
-            times = max(self.faults, self.in_a_row)
-            yield from pause_with_reason(taker, f"{self.what} failed {times} times, last: {'; '.join(reasons)}")
-            self.faults = self.in_a_row = 0
-        yield Msg("sleep", None, RETAKE_DELAYS[min(self.faults, len(RETAKE_DELAYS)) - 1] if self.faults else 0.0)
 
 
 def _attempt(taker: PointTaker, request: Mapping[str, float]) -> Generator[Msg, Any, tuple[Evidence, list[str]]]:
@@ -207,7 +187,7 @@ def _attempt(taker: PointTaker, request: Mapping[str, float]) -> Generator[Msg, 
     if taker.gate.limits.top_up == "gate" and not interrupted():
         yield from _wait_for_injection(taker, interrupted)
     if not interrupted():
-        yield from _expose(taker, interrupted)
+        yield from expose(taker, interrupted)
     reading = None
     if not interrupted():
         reading = yield Msg("read", taker.station)
@@ -215,19 +195,29 @@ def _attempt(taker: PointTaker, request: Mapping[str, float]) -> Generator[Msg, 
         yield from come_to_rest(taker)
         return Evidence(request=dict(request)), guards.tripped_by_exposure() or [INTERRUPTED]
     evidence: Evidence = reading["evidence"]["value"]
+    return evidence, judge(taker, evidence)
+
+
+def judge(taker: PointTaker, evidence: Evidence) -> list[str]:
+    """Return why the gate refuses an attempt; an empty list accepts it."""
     started = time.perf_counter()
     reasons = taker.gate.judge(evidence)
     evidence.ledger["time_gate"] = time.perf_counter() - started
-    return evidence, reasons
+    return reasons
 
 
-def _expose(taker: PointTaker, interrupted: Callable[[], bool]) -> MsgGenerator:
+def expose(
+    taker: PointTaker, interrupted: Callable[[], bool], meanwhile: Callable[[], MsgGenerator] | None = None
+) -> MsgGenerator:
+    """Expose once, with the guards told of it; `meanwhile` is done while the exposure is under way."""
     taker.guards.exposing = True
     try:
         yield Msg("trigger", taker.station, group="expose")
         if interrupted():
             # A guard that tripped before the exposure had begun has stopped nothing.
             taker.station.stop_exposure()
+        elif meanwhile is not None:
+            yield from meanwhile()
         yield Msg("wait", None, group="expose")
     finally:
         taker.guards.exposing = False
@@ -270,7 +260,8 @@ def _store(taker: PointTaker, evidence: Evidence, pixel: int, attempt: int) -> M
         yield from _wait_for_storage(taker)
 
 
-def _reject(taker: PointTaker, evidence: Evidence, pixel: int, attempt: int, reasons: list[str]) -> MsgGenerator:
+def reject(taker: PointTaker, evidence: Evidence, pixel: int, attempt: int, reasons: list[str]) -> MsgGenerator:
+    """Keep a refused frame apart; the next attempt moves every axis again."""
     taker.station.forget_arrivals()
     reason = "; ".join(reasons)
     logger.warning("pixel %d, attempt %d not accepted: %s", pixel, attempt, reason)
@@ -287,12 +278,3 @@ def _wait_for_storage(taker: PointTaker) -> MsgGenerator:
 def _wait_for_guards(taker: PointTaker) -> MsgGenerator:
     while error := (yield from wait_until_clear(taker.station, taker.guards)):
         yield from pause_with_reason(taker, f"the shutter could not be opened again: {error}")
-
-
-def pause_with_reason(taker: PointTaker, reason: str) -> MsgGenerator:
-    """Pause for an operator, who is told why."""
-    logger.error("paused: %s", reason)
-    taker.announce(reason)
-    interruption = taker.interruptions.begin(PLAN, reason)
-    yield Msg("pause", None, defer=False)
-    taker.interruptions.end(interruption)
