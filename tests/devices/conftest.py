@@ -69,10 +69,13 @@ class FieldSignal(Signal):
         self.record.puts.append((self.field, value))
         if self.field == ".VAL":
             self.record.move(value, callback or (lambda: None))
+        elif self.field == ".VELO":
+            self.record.fields[".VELO"] = self.record.allowed(value)
 
 
 class FakeRecord:
-    """A motor record; `behave` says what it does with a request, and may be replaced by a test.
+    """A motor record; `behave` says what it does with a request, and may be replaced by a test, as may `allowed`, what
+    becomes of a velocity it is asked for.
 
     `fields` is what an explicit get finds; `post` changes one and tells who monitors it.
     """
@@ -81,7 +84,7 @@ class FakeRecord:
         self.fields, self.signals = dict(FIELDS), {}
         self.severity, self.answers, self.connected = 0, True, True
         self.puts, self.reads = [], []
-        self.behave = self.arrive
+        self.behave, self.allowed = self.arrive, lambda velocity: velocity
         self.complete = lambda: None
 
     def move(self, value, callback):

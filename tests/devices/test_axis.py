@@ -86,6 +86,20 @@ def test_a_slow_backlash_approach_is_given_its_time(make_axis, monkeypatch):
     assert allowed[0] > 20.0
 
 
+def test_a_velocity_that_the_record_does_not_take_is_refused(make_axis):
+    axis, record = make_axis()
+    record.allowed = lambda velocity: max(velocity, 50.0)
+    with pytest.raises(ValueError, match=r"M:X.VELO is 50, 10 um/s was asked for; its VBAS and VMAX"):
+        axis.set_velocity(10.0)
+
+
+def test_a_move_is_given_the_time_that_a_new_velocity_takes(make_axis):
+    axis, _ = make_axis()
+    assert axis.kinematic_time(100.0) < 0.1
+    axis.set_velocity(1.0)
+    assert axis.kinematic_time(100.0) > 100.0
+
+
 def test_an_axis_that_somebody_paused_is_refused(make_axis):
     axis, record = make_axis()
     record.fields[".SPMG"] = 1

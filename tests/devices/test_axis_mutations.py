@@ -21,6 +21,8 @@ AXIS = {
     "check_value raise 3": "test_a_request_beyond_a_soft_limit_is_refused",
     "check_value raise 4": "test_a_request_whose_backlash_approach_leaves_the_limits_is_refused",
     "check_value raise 5": "test_an_axis_that_somebody_paused_is_refused",
+    "set_velocity forget": "test_a_move_is_given_the_time_that_a_new_velocity_takes",
+    "set_velocity raise": "test_a_velocity_that_the_record_does_not_take_is_refused",
     "set check_value": "test_what_is_no_number_is_refused",
     "set add_callback": "test_a_limit_changed_during_a_move_ends_it_at_once_and_stops_the_axis",
     "arrived finish": "test_a_move_ends_well_within_the_tolerance_and_badly_beyond_it",

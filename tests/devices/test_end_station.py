@@ -13,6 +13,7 @@ from ophyd.status import Status
 
 from microarpes.devices.end_station import SOURCE_SETTINGS, EndStation
 from microarpes.devices.environment import OPEN
+from microarpes.devices.evidence import Flown
 from microarpes.devices.exposure_time import ExposureTime
 from microarpes.devices.manipulator import AXES
 from microarpes.devices.over_count_guard import OverCountGuard
@@ -268,6 +269,19 @@ def test_a_failed_move_is_evidence_and_is_not_taken_for_an_arrival(station):
     x.outcome = None
     attempt(station, x=2.0)
     assert x.moves == [1.0, 2.0, 2.0, 3.0, 2.0]
+
+
+def test_an_attempt_in_flight_moves_nothing_and_trusts_no_place_of_the_flown_axis_afterwards(station):
+    x, y = station.manipulator.x, station.manipulator.y
+    attempt(station, x=1.0, y=1.0)
+    station.set({"x": 2.0, "y": 1.0}, flown=Flown("x", 5.0)).wait(SOON)
+    station.trigger().wait(SOON)
+    evidence = found(station)
+    assert (evidence.flown, evidence.errors) == (Flown("x", 5.0), [])
+    assert {"time_kinematic", "time_overlap", "time_move"} <= set(evidence.ledger)
+    assert x.moves == [1.0]
+    attempt(station, x=1.0, y=1.0)
+    assert (x.moves, y.moves) == ([1.0, 1.0], [1.0])
 
 
 def test_an_attempt_takes_the_moves_that_set_out_ahead_of_it_for_its_own(station):

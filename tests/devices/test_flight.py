@@ -37,22 +37,9 @@ def test_the_place_of_a_frame_is_the_mean_of_readbacks_of_constant_velocity_arou
     assert record.puts == []
 
 
-class Obeying:
-    """A record that takes velocities, as far as `allowed` lets it, and notes moves."""
-
-    def __init__(self, axis, record, allowed=lambda velocity: velocity):
-        self.record, self.put = record, axis.velocity.put
-
-        def put(value, **options):
-            self.put(value, **options)
-            record.fields[".VELO"] = allowed(value)
-
-        axis.velocity.put = put
-
-
-def flown(make_axis, **options):
+def flown(make_axis, allowed=lambda velocity: velocity):
     axis, record = make_axis()
-    Obeying(axis, record, **options)
+    record.allowed = allowed
     return Flight({"x": axis}, {"x": axis.readback}), record
 
 

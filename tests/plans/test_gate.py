@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from microarpes.devices.evidence import Evidence
+from microarpes.devices.evidence import Evidence, Flown
 from microarpes.devices.manipulator import AXES
 from microarpes.plans.gate import Gate
 from microarpes.plans.limits import GateLimits
@@ -104,6 +104,34 @@ def test_a_spoiled_point_is_refused_with_the_reason(spoil, reason):
     spoil(evidence)
     reasons = make_gate().judge(evidence)
     assert reason in reasons[0]
+
+
+def flown(**found):
+    """A good exposure of an axis that flies by, not done and beyond its tolerance at rest."""
+    evidence = good_evidence()
+    evidence.readings["x readback"]["value"] = 104.0
+    evidence.readings["x done"]["value"] = 0
+    evidence.flown = Flown(**{"axis": "x", "tolerance": 5.0, "position": 101.5, "blur": 4.0} | found)
+    return evidence
+
+
+def test_an_axis_that_flies_is_judged_by_where_it_was_in_the_mean():
+    assert make_gate().judge(flown()) == []
+    (reason,) = make_gate().judge(flown(position=105.5))
+    assert reason == "x was at 105.5 in the mean, asked for 100.0, tolerance 5"
+
+
+@pytest.mark.parametrize("unknown", ["position", "blur"])
+def test_a_frame_in_flight_without_readbacks_about_it_is_refused(unknown):
+    (reason,) = make_gate().judge(flown(**{unknown: float("nan")}))
+    assert "where x was during the exposure is not known" in reason
+
+
+def test_the_axes_that_do_not_fly_are_judged_as_at_rest():
+    evidence = flown()
+    evidence.readings["y readback"]["value"] = 1.2
+    (reason,) = make_gate().judge(evidence)
+    assert "y is at 1.2" in reason
 
 
 def lost(share, shutter="Open", severity=0):
