@@ -100,7 +100,7 @@ def _axes(config: Config, station: EndStation) -> Iterator[str]:
 
 def _analyser(config: Config, station: EndStation) -> Iterator[str]:
     from microarpes.plans.preflight import check_region
-    from microarpes.plans.run_of_points import REGION_TIMEOUT
+    from microarpes.plans.prepared import REGION_TIMEOUT
 
     if reasons := check_region(station, config.region):
         yield from (f"region {config.region.name!r}: {reason}" for reason in reasons)

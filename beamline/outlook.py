@@ -26,7 +26,7 @@ def look_ahead(config: Config, station: EndStation, shape: Shape, directory: Pat
     from microarpes.beamline.at_angles import beam
     from microarpes.plans.estimate import estimate
     from microarpes.plans.preflight import check_beam, check_raster, check_region
-    from microarpes.plans.run_of_points import REGION_TIMEOUT
+    from microarpes.plans.prepared import REGION_TIMEOUT
 
     problems = [
         *check_raster(station, shape),

@@ -13,24 +13,19 @@ from typing import Any
 
 from bluesky.utils import Msg
 
-from microarpes.devices.accepted_point import AcceptedPoint
 from microarpes.devices.end_station import EndStation
 from microarpes.devices.evidence import Evidence
-from microarpes.devices.flat_field import FlatField, window_factors
+from microarpes.devices.flat_field import FlatField
 from microarpes.devices.region import AngleWindow, Region
-from microarpes.devices.rejected_frames import RejectedFrames
 from microarpes.devices.soft_record import SoftRecord
-from microarpes.plans.gate import Gate
 from microarpes.plans.guarded import with_shutter
 from microarpes.plans.guards import Guards
 from microarpes.plans.interruptions import InterruptionLog
 from microarpes.plans.limits import GateLimits
-from microarpes.plans.point_event import PointEvent
 from microarpes.plans.preflight import check_beam, check_metadata, check_region
+from microarpes.plans.prepared import prepare_region
 from microarpes.plans.reference_measurement import resting_place
-from microarpes.plans.run_of_points import run_of_points, set_region
-from microarpes.plans.start_document import calibration_record, instrument_document
-from microarpes.plans.sub_frames import split
+from microarpes.plans.run_of_points import run_of_points
 from microarpes.plans.take_point import MsgGenerator, PointTaker, come_to_rest
 
 logger = logging.getLogger(__name__)
@@ -96,37 +91,26 @@ def point_run(
     ]
     if problems:
         raise ValueError("; ".join(problems))
-    yield from set_region(station, region)
-    sub_frames, part = split(region, station.exposure, limits.longest_exposure)
-    if sub_frames > 1:
-        yield from set_region(station, part)
-    energy, angle = station.analyser.axes
-    record = calibration_record(calibration, len(windows), len(angle))
-    event = PointEvent(windows, energy, angle, record, sub_frames=sub_frames, limits=limits)
-    flat = None if region.swept or flat_field is None else flat_field
-    if flat is not None:
-        if problems := flat.refusals((len(angle), len(energy))):
-            raise ValueError("; ".join(problems))
-        record["flat_field"] = window_factors(flat.factors, event.channels, event.row_shift).tolist()
+    prepared = yield from prepare_region(station, region, windows, calibration, limits, flat_field)
     guards, log = guards or Guards(), interruptions or InterruptionLog()
     start = {
-        **instrument_document(station, windows, record, (energy, angle), limits),
+        **prepared.document,
         **described,
-        "sub_frames": {"number": sub_frames, "iterations": part.iterations, "acquire_time": part.acquire_time},
         "guards": guards.document(),
         **at_angles(station.manipulator.angles()),
         **(md or {}),
     }
-    start["region"] |= {"iterations": region.iterations, "acquire_time": region.acquire_time}
-    gate = Gate.of(station, limits)
-
-    def make_taker(accepted: AcceptedPoint, rejected: RejectedFrames) -> PointTaker:
-        return PointTaker(
-            station, gate, accepted, rejected, event.compose, storage_error, sub_frames, announce, record, guards, log
-        )
-
-    factors = None if flat is None else flat.factors
-    run = run_of_points(station, start, event, body, make_taker, directory=directory, factors=factors)
+    run = run_of_points(
+        station,
+        prepared,
+        start,
+        body,
+        directory=directory,
+        storage_error=storage_error,
+        announce=announce,
+        guards=guards,
+        interruptions=log,
+    )
     return (yield from with_shutter(station, run, close_at_end=close_shutter))
 
 

@@ -8,28 +8,24 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from microarpes.devices.accepted_point import AcceptedPoint
 from microarpes.devices.end_station import EndStation
-from microarpes.devices.flat_field import FlatField, window_factors
+from microarpes.devices.flat_field import FlatField
 from microarpes.devices.flight import Flight
 from microarpes.devices.region import AngleWindow, Region
-from microarpes.devices.rejected_frames import RejectedFrames
 from microarpes.plans.estimate import estimate
 from microarpes.plans.fly import Fly
 from microarpes.plans.fly_row import Flyer, with_velocity
-from microarpes.plans.gate import Gate
 from microarpes.plans.guarded import with_shutter
 from microarpes.plans.guards import Guards
 from microarpes.plans.interruptions import InterruptionLog
 from microarpes.plans.limits import GateLimits
 from microarpes.plans.pace import Pace, axes_of, check_fly, describe, too_slow
-from microarpes.plans.point_event import PointEvent
 from microarpes.plans.preflight import check_beam, check_kinds, check_metadata, check_raster, check_region
+from microarpes.plans.prepared import prepare_region
 from microarpes.plans.rows import Interleaved, TakeRows, take_rows
-from microarpes.plans.run_of_points import run_of_points, set_region
+from microarpes.plans.run_of_points import run_of_points
 from microarpes.plans.shapes import Shape
-from microarpes.plans.start_document import calibration_record, start_document
-from microarpes.plans.sub_frames import split
+from microarpes.plans.start_document import raster_document
 from microarpes.plans.take_point import MsgGenerator, PointTaker
 from microarpes.plans.targets import Target, planned_position
 
@@ -142,45 +138,23 @@ def gap_raster(
     ]
     if problems:
         raise ValueError("; ".join(problems))
-    yield from set_region(station, region)
-    # How long a sweep takes is known only when it is set.
-    exposure = station.exposure
-    sub_frames, part = split(region, exposure, limits.longest_exposure)
-    if sub_frames > 1:
-        yield from set_region(station, part)
-    if not station.analyser.images_angles:
-        raise ValueError(
-            f"lens_mode = {region.lens_mode} gives an angle axis that is not in deg: no window at k_F in it"
-        )
-    energy, angle = station.analyser.axes
-    record = calibration_record(calibration, len(windows), len(angle))
     flown = [] if fly is None else axes_of(shape)
-    event = PointEvent(
-        windows, energy, angle, record, sub_frames=sub_frames, limits=limits, shift_of=shift_of, flown=flown
+    prepared = yield from prepare_region(
+        station, region, windows, calibration, limits, flat_field, shift_of=shift_of, flown=flown
     )
-    if region.swept:
-        flat_field = None
-    if flat_field is not None:
-        if problems := flat_field.refusals((len(angle), len(energy))):
-            raise ValueError("; ".join(problems))
-        record["flat_field"] = window_factors(flat_field.factors, event.channels, event.row_shift).tolist()
-    gate = Gate.of(station, limits)
-    start = start_document(station, shape, windows, record, (energy, angle), limits)
-    # The region is what was asked for, not the part of it the analyser takes at a time.
-    start["region"] |= {"iterations": region.iterations, "acquire_time": region.acquire_time}
-    start["sub_frames"] = {"number": sub_frames, "iterations": part.iterations, "acquire_time": part.acquire_time}
+    start = {**prepared.document, **raster_document(shape)}
     rows = [left for row in shape.rows() if (left := [point for point in row if point.pixel not in done])]
     start["num_points"] = sum(map(len, rows))
     if backwards:
         rows = [row[::-1] for row in rows[::-1]]
         start["backwards"] = True
-    pace = None if fly is None else Pace(fly, exposure)
+    pace = None if fly is None else Pace(fly, prepared.exposure)
     if pace is not None:
         start |= {"plan_name": "gap_fly", "fly": describe(station, shape, pace)}
     guards, log = guards or Guards(), interruptions or InterruptionLog()
     start["guards"] = guards.document()
     start |= {**at_angles(station.manipulator.angles()), **(md or {})}
-    outlook = estimate(station, rows, exposure, directory, start.get("beam", {}))
+    outlook = estimate(station, rows, prepared.exposure, directory, start.get("beam", {}))
     if problems := [*objections(start), *outlook.refusals]:
         raise ValueError("; ".join(problems))
     for warning in outlook.warnings:
@@ -194,23 +168,20 @@ def gap_raster(
         flyer = Flyer(flight, pace)
         take = functools.partial(take_rows, flyer=flyer)
 
-    def make_taker(accepted: AcceptedPoint, rejected: RejectedFrames) -> PointTaker:
-        return PointTaker(
-            station, gate, accepted, rejected, event.compose, storage_error, sub_frames, announce, record, guards, log
-        )
-
     def body(taker: PointTaker) -> MsgGenerator:
         return (yield from take(taker, rows, row_stop, interleaved, target))
 
     # Ended early, by the operator: `take` says after which row, and the stop document with it.
     run = run_of_points(
         station,
+        prepared,
         start,
-        event,
         body,
-        make_taker,
         directory=directory,
-        factors=None if flat_field is None else flat_field.factors,
+        storage_error=storage_error,
+        announce=announce,
+        guards=guards,
+        interruptions=log,
         reason=lambda ended_early: ended_early,
     )
     plan = run if flyer is None else with_velocity(flyer.flight, run)

@@ -25,18 +25,10 @@ def calibration_record(calibration: Mapping[str, Any], n_window: int, n_angle: i
     return record
 
 
-def start_document(
-    station: EndStation,
-    shape: Shape,
-    windows: Sequence[AngleWindow],
-    calibration: Mapping[str, Any],
-    axes: tuple[NDArray[np.float64], NDArray[np.float64]],
-    limits: GateLimits,
-) -> dict[str, Any]:
-    """Return what a start document says of raster, region, windows, calibration, source and gate."""
+def raster_document(shape: Shape) -> dict[str, Any]:
+    """Return what a start document says of a raster."""
     grid = shape.lattice()
     return {
-        **instrument_document(station, windows, calibration, axes, limits),
         "plan_name": "gap_raster",
         "grid": grid.document(),
         "shape": list(grid.shape),

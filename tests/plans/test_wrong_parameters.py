@@ -24,7 +24,7 @@ from microarpes.plans.limits import GateLimits
 from microarpes.plans.preflight import RESERVED, check_metadata
 from microarpes.plans.raster import gap_raster
 from microarpes.plans.shapes import SHAPES, LineScan, Mask, PointList, Polygon, Spiral, Union
-from microarpes.plans.start_document import start_document
+from microarpes.plans.start_document import instrument_document, raster_document
 
 NAN, INF = float("nan"), float("inf")
 #: 6 mm of travel, and no backlash.
@@ -382,7 +382,8 @@ def test_a_command_line_that_asks_for_no_raster_is_refused_in_one_line(tmp_path,
 
 def test_nothing_that_the_plan_says_can_be_said_by_metadata():
     station, calibration = StillStation(), {"ef": 95.6, "ef_error": 0.001}
-    start = start_document(station, GRID, WINDOWS, calibration, station.analyser.axes, GateLimits())
+    start = instrument_document(station, WINDOWS, calibration, station.analyser.axes, GateLimits())
+    start |= raster_document(GRID)
     assert start.keys() - {"plan_name"} <= RESERVED
 
 
