@@ -99,13 +99,14 @@ class Page:
         self.texts = {name: text_div(name) for name in names}
         self._add_roots(doc)
         self._show = Task(self._show_pixel, 0.7)
-        self.tasks = [
-            Task(self._read, 0.0), Task(self.maps.update, 0.1), self._show, Task(self.windows.update, 0.2),
-            Task(self.maps.update_marks, 0.3), Task(self._write, 0.5), Task(self.maps.update_others, 1.0),
+        self._map = Task(self.maps.update, 0.1)
+        self.panels = [
+            self._show, Task(self.windows.update, 0.2), Task(self._write, 0.5), Task(self.maps.update_others, 1.0),
             Task(self._compare, 1.0), Task(self.statistics.update, 1.5), Task(self.time_line.update, 2.0),
             Task(self._reckon, 3.0), Task(self._see_mask, 3.0),
         ]  # fmt: skip
-        for task in self.tasks:
+        self.feed.advance()
+        for task in (self._map, *self.panels):
             task.call()
         self.choices.watch(self._hasten)
         doc.add_periodic_callback(self.tick, TICK)
@@ -113,7 +114,7 @@ class Page:
     def _show_pixel(self) -> None:
         """Bring all that is shown of one pixel up to date together: cursor, EDC, frame, words."""
         self.choices.keep_up()
-        self.maps.update_marks()
+        self.maps.marks.draw_cursor()
         self.spectrum.update()
         self.frame.update()
         self._put("pixel", pixel_html(self.choices, self.spectrum.text))
@@ -136,18 +137,17 @@ class Page:
             model.name = name
             doc.add_root(model)
 
-    def _read(self) -> None:
-        self.feed.advance()
-
     def tick(self) -> None:
-        """Do what is due; one slow panel a tick, so that several viewers take turns."""
+        """Bring the large map up to date, and the panel that has waited longest.
+
+        One panel a tick: a browser draws the pixels that come meanwhile only when it has drawn what it was sent before.
+        """
+        self.feed.advance()
         now = time.monotonic()
-        for task in self.tasks:
-            if now >= task.due:
-                task.call()
-                task.due = now + task.every * max(self._viewers(), 1)
-                if time.monotonic() - now > 0.02:
-                    return
+        due = [task for task in self.panels if now >= task.due]
+        for task in ([self._map] if now >= self._map.due else []) + sorted(due, key=lambda task: task.due)[:1]:
+            task.call()
+            task.due = now + task.every * max(self._viewers(), 1)
 
     def close(self) -> None:
         """Let the threads of this viewer end."""

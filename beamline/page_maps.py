@@ -34,7 +34,7 @@ from microarpes.beamline.raster_view import RasterView
 #: Plane, title, unit; what the gap's is called is for the run to say.
 SHOWN = (
     ("delta", "", "meV"),
-    ("gamma1", "\N{GREEK CAPITAL LETTER GAMMA}\N{SUBSCRIPT ONE}, includes in-spot gap spread", "meV"),
+    ("gamma1", "\N{GREEK CAPITAL LETTER GAMMA}\N{SUBSCRIPT ONE} incl. in-spot gap spread", "meV"),
     ("delta_stderr", "error of the gap (1 \N{GREEK SMALL LETTER SIGMA})", "meV"),
     ("total_counts", "intensity of the frame", "counts"),
 )
@@ -168,7 +168,7 @@ class Maps:
         return None
 
     def update(self) -> None:
-        """Send the large map what is new since the last call."""
+        """Send the large map what is new since the last call, and where the beam is."""
         if self.feed.resets != self._resets:
             self._seen, self._resets, self._choice = 0, self.feed.resets, -1
         fresh = set(self.feed.changed[self._seen :])
@@ -178,6 +178,8 @@ class Maps:
             self.image.data = self._planes()
         elif fresh:
             self._send(fresh)
+        # In the frame in which the new pixels are drawn anyway.
+        self.marks.draw_beam()
 
     def update_others(self) -> None:
         """Bring the other maps, hatches, levels and the path ahead up to date."""
@@ -188,12 +190,8 @@ class Maps:
         self.others.data = self._planes()
         self.marks.draw_classes()
         self.marks.draw_path()
-        self.set_levels()
-
-    def update_marks(self) -> None:
-        """Bring beam, cursor and regions up to date."""
-        self.marks.draw_beam()
         self.marks.draw_choices()
+        self.set_levels()
 
     def _send(self, pixels: set[int]) -> None:
         places = [self.raster.place(pixel) for pixel in pixels]

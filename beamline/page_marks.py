@@ -31,7 +31,8 @@ class Marks:
         nothing = raster.stretches(np.zeros(self.feed.shape, bool))
         self.classes = {kind.label: ColumnDataSource(nothing) for kind in CLASSES}
         self.path, self.beam = (ColumnDataSource({"x": [], "y": []}) for _ in range(2))
-        self.cursor = ColumnDataSource(RECTANGLE)
+        # The small maps follow more rarely than the large one: a browser draws a figure anew for each change.
+        self.cursor, self.small_cursor = ColumnDataSource(RECTANGLE), ColumnDataSource(RECTANGLE)
         self.regions = {name: ColumnDataSource(RECTANGLE) for name in ("A", "B")}
         self.spot = ColumnDataSource({**RECTANGLE, "angle": []})
         choices.watch(self.draw_choices)
@@ -60,14 +61,12 @@ class Marks:
                 x="x", y="y", width="width", height="height", source=self.regions[region], fill_color="white",
                 fill_alpha=0.18, line_color=self.style.second, line_dash=dash, line_width=2, name=f"region {region}",
             )  # fmt: skip
-        plot.rect(
-            x="x", y="y", width="width", height="height", source=self.cursor, fill_color=None, line_color="white",
-            line_width=5,
-        )  # fmt: skip
-        plot.rect(
-            x="x", y="y", width="width", height="height", source=self.cursor, fill_color=None, line_color="black",
-            line_width=2, name="cursor",
-        )  # fmt: skip
+        cursor = self.cursor if name == "delta" else self.small_cursor
+        for colour, width, title in (("white", 5, None), ("black", 2, "cursor")):
+            plot.rect(
+                x="x", y="y", width="width", height="height", source=cursor, fill_color=None, line_color=colour,
+                line_width=width, name=title,
+            )  # fmt: skip
 
     def draw_classes(self) -> None:
         """Hatch the pixels without a gap, by class."""
@@ -103,15 +102,22 @@ class Marks:
             centres = centres[np.concatenate([[True], turns, [True]])]
         self.path.data = {"x": centres[:, 0], "y": centres[:, 1]}
 
+    def draw_cursor(self) -> None:
+        """Draw the cursor on the large map."""
+        self._put_cursor(self.cursor)
+
+    def _put_cursor(self, source: ColumnDataSource) -> None:
+        if (pixel := self.choices.pixel) is None:
+            return
+        (x, y), (wide, high) = self.raster.centre(pixel), self.raster.pitch
+        at = {"x": [x], "y": [y], "width": [wide], "height": [high]}
+        if source.data != at:
+            source.data = at
+
     def draw_choices(self) -> None:
-        """Draw the cursor and the regions."""
-        pixel = self.choices.pixel
-        wide, high = self.raster.pitch
-        if pixel is not None:
-            x, y = self.raster.centre(pixel)
-            at = {"x": [x], "y": [y], "width": [wide], "height": [high]}
-            if self.cursor.data != at:
-                self.cursor.data = at
+        """Draw the cursor on all maps, and the regions."""
+        for source in (self.cursor, self.small_cursor):
+            self._put_cursor(source)
         for name, source in self.regions.items():
             mask = self.choices.regions.get(name)
             data = self.raster.stretches(np.zeros(self.feed.shape, bool) if mask is None else mask)

@@ -87,7 +87,7 @@ class OperatorPanel:
                 ("keep", "no, keep it", 120),
             )
         }  # fmt: skip
-        self.buttons["confirm"].css_classes = [theme, "danger"]
+        self.buttons["confirm"].css_classes = ["danger"]
         for name in ("pause", "resume", "stop-after-row", "go-on-after-row"):
             self.buttons[name].on_click(lambda name=name: self._request(name))
         self.buttons["abort"].on_click(lambda: self._confirming(True))
