@@ -20,6 +20,7 @@ from microarpes.beamline.page_header import Header, findings_html, pixel_html
 from microarpes.beamline.page_maps import Maps
 from microarpes.beamline.page_mask import MaskKeeper
 from microarpes.beamline.page_operator import EngineWatch, OperatorPanel
+from microarpes.beamline.page_pace import BrowserPace
 from microarpes.beamline.page_region_sums import RegionSums
 from microarpes.beamline.page_regions import RegionsPanel
 from microarpes.beamline.page_run import RunFeed
@@ -98,6 +99,7 @@ class Page:
         names = ("head", "beat", "findings", "legend", "pixel", "tried", "numbers", "regions")
         self.texts = {name: text_div(name) for name in names}
         self._add_roots(doc)
+        self.pace = BrowserPace(doc, self.texts["beat"])
         self._show = Task(self._show_pixel, 0.7)
         self._map = Task(self.maps.update, 0.1)
         self.panels = [
@@ -138,16 +140,22 @@ class Page:
             doc.add_root(model)
 
     def tick(self) -> None:
-        """Bring the large map up to date, and the panel that has waited longest.
+        """Bring the large map up to date, and the panel that has waited longest, once the last one is drawn.
 
-        One panel a tick: a browser draws the pixels that come meanwhile only when it has drawn what it was sent before.
+        One at a time: a browser draws the pixels that come meanwhile only when it has drawn what it was sent before.
         """
         self.feed.advance()
         now = time.monotonic()
+        if now >= self._map.due:
+            self._bring(self._map, now)
         due = [task for task in self.panels if now >= task.due]
-        for task in ([self._map] if now >= self._map.due else []) + sorted(due, key=lambda task: task.due)[:1]:
-            task.call()
-            task.due = now + task.every * max(self._viewers(), 1)
+        if due and self.pace.keeps_up:
+            first = min(due, key=lambda task: task.due)
+            self.pace.watch(lambda: self._bring(first, now))
+
+    def _bring(self, task: Task, now: float) -> None:
+        task.call()
+        task.due = now + task.every * max(self._viewers(), 1)
 
     def close(self) -> None:
         """Let the threads of this viewer end."""

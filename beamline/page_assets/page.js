@@ -59,11 +59,23 @@ function sparePaints(place) {
   if (plot) Object.defineProperty(plot, "base_font_size", { get: () => size });
 }
 
+// The server sends the next panel when the last one is drawn: it is, when the frame after it begins.
+function tellDrawn() {
+  const model = window.Bokeh.documents[0].get_model_by_name("drawn");
+  const tell = () => {
+    const sent = model.start;
+    requestAnimationFrame(() => requestAnimationFrame(() => (model.end = sent)));
+  };
+  model.properties.start.change.connect(tell);
+  tell();
+}
+
 const places = [...document.querySelectorAll("[data-map]")];
 const watched = new ResizeObserver((entries) => entries.forEach((entry) => fit(entry.target)));
 function fitAll() {
   if (places.map(fit).every(Boolean)) {
     sparePaints(places[0]);
+    tellDrawn();
     places.forEach((place) => watched.observe(place));
   } else setTimeout(fitAll, 100);
 }
