@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +17,9 @@ from microarpes.beamline.journal import read_documents
 from microarpes.beamline.run_chain import read_chain, read_map
 from microarpes.sim.process import running_ioc
 
-#: Side of the map and how often it is killed; a soak asks for more of both.
+#: Side of the map and how often it is killed; a soak asks for 40 and 20, and writes down what it has seen.
 SIDE, KILLS = int(os.environ.get("MICROARPES_RESUME_SIDE", "15")), int(os.environ.get("MICROARPES_RESUME_KILLS", "5"))
+MEASURED = Path(__file__).parents[2] / "docs" / "measured" / "resume.json"
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +76,13 @@ def killed_and_resumed(beamline):
     """The folder of the last run of a map that was killed again and again; pixels of each run before its kill."""
     chance = random.Random(7)
     cuts = sorted(chance.sample(range(2, SIDE * SIDE - 2), KILLS))
-    directory = beamline.folder / "killed"
+    directory, seconds, before = beamline.folder / "killed", [], 0
     for number, cut in enumerate(cuts):
+        began = time.monotonic()
         process = beamline.start(*mapped("killed", *(("--resume", "-1") if number else RASTER)), start_new_session=True)
         try:
+            wait_for_pixels(directory, before + 1, process)
+            seconds.append(time.monotonic() - began)
             wait_for_pixels(directory, cut, process)
             # at any phase of the point after it
             time.sleep(chance.uniform(0.0, 0.05))
@@ -84,10 +90,25 @@ def killed_and_resumed(beamline):
             # engine and followers at once, as when a machine dies
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
+        before = sum(len(pixels) for _, pixels in pixels_of(directory))
     seen = pixels_of(directory)
     done = beamline(*mapped("killed", "--resume", "-1", "--summary", "summary.json"))
     assert done.returncode == 0, done.stdout + done.stderr
+    if "MICROARPES_RESUME_KILLS" in os.environ:
+        write_down(seconds[1:], [pixel for _, pixels in pixels_of(directory) for pixel in pixels])
     return pixels_of(directory)[-1][0], seen
+
+
+def write_down(seconds, pixels):
+    """Keep what a soak has seen, before any of it is judged."""
+    report = {
+        "what": "map killed with -9 at random instants and resumed; s from `map --resume` to its first pixel",
+        "points": SIDE * SIDE, "kills": KILLS, "pixels_lost": SIDE * SIDE - len(set(pixels)),
+        "acknowledged_pixels_measured_again": len(pixels) - len(set(pixels)),
+        "resume_s": {"median": round(float(np.median(seconds)), 2), "max": round(max(seconds), 2)},
+        "load_average": os.getloadavg(),
+    }  # fmt: skip
+    MEASURED.write_text(json.dumps(report, indent=1) + "\n")
 
 
 def test_no_acknowledged_pixel_is_lost_and_none_measured_twice(killed_and_resumed):
