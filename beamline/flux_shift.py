@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from microarpes.analysis.flux_extrapolation import extrapolate_to_no_flux
 from microarpes.beamline.raster_run import calibration_record, surroundings
 from microarpes.beamline.reference_fit import fit_edges
-from microarpes.plans.flux_check import FluxEdge, FluxFinding, FluxShift, FluxSteps, flux_check
+from microarpes.plans.flux_check import flux_check
+from microarpes.plans.flux_steps import FluxEdge, FluxFinding, FluxShift, FluxSteps
 
 if TYPE_CHECKING:
     from bluesky.utils import Msg
@@ -32,7 +33,7 @@ _MEASURED = ("flux", "time", "edge", "edge_error")
 
 
 def fit_flux(edges: Sequence[FluxEdge], flux: float) -> FluxShift:
-    """Return by how much a flux moves the edge; see `microarpes.plans.flux_check.FitFlux`."""
+    """Return by how much a flux moves the edge; see `microarpes.plans.flux_steps.FitFlux`."""
     fluxes, times, values, errors = ([getattr(edge, name) for edge in edges] for name in _MEASURED)
     found = extrapolate_to_no_flux(fluxes, times, values, errors, flux)
     problem = NO_SHIFT.get(found.status, "")

@@ -66,7 +66,7 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
     from microarpes.beamline.run_names import run_folder
     from microarpes.beamline.stop_signals import StopSignals
     from microarpes.plans import shapes
-    from microarpes.plans.flux_check import FluxSteps
+    from microarpes.plans.flux_steps import FluxSteps
     from microarpes.plans.fly import Fly
     from microarpes.plans.focus import FocusLines
     from microarpes.plans.grid import RasterGrid

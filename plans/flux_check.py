@@ -6,25 +6,23 @@ the metal. How much of it there is says how far E_F of the sample can be from th
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Any
 
 import numpy as np
 from bluesky import plan_stubs as bps
-from bluesky.run_engine import WaitForTimeoutError
 from bluesky.utils import Msg
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from microarpes.devices.calibration_record import CalibrationRecord, MeasuredReference
 from microarpes.devices.end_station import EndStation
 from microarpes.devices.environment import AttenuatedSource
-from microarpes.devices.region import AngleWindow, Finite, Region
+from microarpes.devices.region import AngleWindow, Region
 from microarpes.devices.soft_record import SoftRecord
+from microarpes.plans.attenuation import attenuate, with_transmission
+from microarpes.plans.flux_steps import FitFlux, FluxEdge, FluxFinding, FluxShift, FluxSteps
 from microarpes.plans.gate import Gate
 from microarpes.plans.limits import GateLimits
 from microarpes.plans.point_run import go_to, point_run, tell
@@ -36,105 +34,7 @@ from microarpes.plans.take_point import MsgGenerator, PointTaker
 
 logger = logging.getLogger(__name__)
 
-Result = TypeVar("Result")
-
-#: Seconds an attenuator gets to say that it is back when a run is aborted: it was told to, and may be away.
-PATIENCE_ON_ABORT = 0.5
 SHIFT_UNITS = {**dict.fromkeys(("shift", "shift_error"), "eV"), **dict.fromkeys(("drift", "drift_error"), "eV/h")}
-
-
-class FluxSteps(BaseModel):
-    """At which parts of the transmission that is worked with the edge is measured: never at more flux than a map's.
-
-    Parameters
-    ----------
-    fractions : tuple of float
-        At least three, 1 among them.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    fractions: Annotated[tuple[Annotated[Finite, Field(gt=0, le=1)], ...], Field(min_length=3, max_length=20)] = (
-        1.0,
-        0.5,
-        0.25,
-    )
-
-    @model_validator(mode="after")
-    def _a_line(self) -> FluxSteps:
-        if len(set(self.fractions)) < len(self.fractions):
-            raise ValueError("fractions names a part twice; each is measured twice anyway, but for the least")
-        if 1.0 not in self.fractions:
-            raise ValueError("fractions must hold 1, the transmission whose shift is asked for")
-        return self
-
-    def order(self) -> list[float]:
-        """Return the fractions as they are visited.
-
-        Forth and back, so that an even drift of E_F has nothing in common with the flux; the least, which takes
-        longest, once, in the middle, and the largest beside it, so that a drift that slows down has little.
-
-        Examples
-        --------
-        >>> FluxSteps().order()
-        [0.5, 1.0, 0.25, 1.0, 0.5]
-        """
-        least, *others = sorted(self.fractions)
-        return [*others, least, *others[::-1]]
-
-
-@dataclass(frozen=True)
-class FluxEdge:
-    """The edge at one flux.
-
-    Attributes
-    ----------
-    fraction : float
-        Of the transmission that is worked with.
-    flux : float
-        I0 per second, nA; where there is no gated I0 the ring current times the transmission, mA.
-    time : float, s
-    edge, edge_error : float, eV kinetic
-        Mean of the windows.
-    """
-
-    fraction: float
-    flux: float
-    time: float
-    edge: float
-    edge_error: float
-
-
-@dataclass(frozen=True)
-class FluxShift:
-    """By how much the flux that is worked with moves the edge, eV; `problem` says why that is not known.
-
-    The slope is in eV per unit of the flux, the drift in eV/h.
-    """
-
-    shift: float
-    shift_error: float
-    slope: float
-    slope_error: float
-    drift: float
-    drift_error: float
-    chi2: float
-    dof: int
-    problem: str = ""
-
-
-#: ``(edges, flux that is worked with) -> FluxShift``.
-FitFlux = Callable[[Sequence[FluxEdge], float], FluxShift]
-
-
-@dataclass(frozen=True)
-class FluxFinding:
-    """What a check found, at which transmission and flux."""
-
-    shift: FluxShift
-    edges: tuple[FluxEdge, ...]
-    transmission: float
-    flux: float
 
 
 def flux_check(
@@ -181,6 +81,9 @@ def flux_check(
     chosen = steps or FluxSteps()
     if not isinstance(station.source, AttenuatedSource):
         raise ValueError("there is no attenuator that could be set; name it as source.transmission_pv")
+    working = station.source.resting_transmission()
+    if not 0.0 < working <= 1.0:
+        raise ValueError(f"the transmission reads {working:g}; set what is worked with, above 0 and up to 1")
 
     def body(taker: PointTaker) -> MsgGenerator:
         return (yield from take_flux_steps(taker, reference, windows, fit_edges, fit_flux, chosen, row_stop=row_stop))
@@ -212,7 +115,9 @@ def take_flux_steps(
     """Measure the edges of `flux_check` inside an open run; see there."""
     home = resting_place(taker, list(reference.position))
     check = _Check(taker, reference, windows, fit_edges, make_gate)
-    shift = SoftRecord("flux_shift", _told(_UNKNOWN), {**SHIFT_UNITS, "slope": check.per_flux})
+    shift = SoftRecord(
+        "flux_shift", _told(_UNKNOWN), {**SHIFT_UNITS, **dict.fromkeys(("slope", "slope_error"), check.per_flux)}
+    )
     yield from bps.declare_stream(check.device, name="flux_edge")
     yield from bps.declare_stream(shift, name="flux_shift")
     try:
@@ -230,39 +135,6 @@ def take_flux_steps(
     yield from tell(shift, "flux_shift", _told(found))
     yield from go_to(taker, home)
     return FluxFinding(found, edges, check.working, flux)
-
-
-def with_transmission(
-    taker: PointTaker, transmission: float, plan: Generator[Msg, Any, Result]
-) -> Generator[Msg, Any, Result]:
-    """Run a plan and set the transmission afterwards, however it ends; where it is aborted, without waiting long."""
-    source = taker.station.source
-    try:
-        result = yield from plan
-    except Exception:
-        yield Msg("set", source, transmission, group="attenuator back")
-        # Its own thread sees to it, however long the attenuator takes.
-        with contextlib.suppress(WaitForTimeoutError):
-            yield Msg("wait", None, group="attenuator back", timeout=PATIENCE_ON_ABORT)
-        raise
-    except GeneratorExit:
-        # Halted: nothing can be asked of the engine any more.
-        source.set(transmission)
-        raise
-    if problem := (yield from attenuate(taker, transmission)):
-        logger.error("the beam is not as it was before the check: %s", problem)
-    return result
-
-
-def attenuate(taker: PointTaker, transmission: float) -> Generator[Msg, Any, str]:
-    """Set the transmission, whatever pauses meanwhile; return why it is not what was asked for."""
-    source = taker.station.source
-    while True:
-        before = taker.accepted.interruptions
-        yield Msg("set", source, transmission, group="attenuator")
-        yield Msg("wait", None, group="attenuator")
-        if taker.accepted.interruptions == before:
-            return str(source.error)
 
 
 class _Check:

@@ -15,7 +15,8 @@ from microarpes.beamline.flux_shift import fit_flux
 from microarpes.devices.evidence import Evidence
 from microarpes.devices.outcome import Outcome
 from microarpes.devices.region import AngleWindow
-from microarpes.plans.flux_check import FluxSteps, take_flux_steps
+from microarpes.plans.flux_check import take_flux_steps
+from microarpes.plans.flux_steps import FluxSteps
 from microarpes.plans.reference import Reference
 from microarpes.plans.reference_edge import EdgeFit
 

@@ -109,7 +109,7 @@ def test_whoever_ends_it_the_beam_is_as_before(config, station, tmp_path):
     def pause_when_attenuated(msg):
         if msg.command == "trigger" and not seen:
             seen.append(station.source.settings()["transmission"])
-            engine.request_pause(defer=False)
+            engine.loop.create_task(engine._request_pause_coro(False))
 
     engine.msg_hook = pause_when_attenuated
     with pytest.raises(RunEngineInterrupted):
