@@ -80,11 +80,13 @@ def extrapolate_to_no_flux(
     flux, time, edge, error = (np.asarray(values, dtype=np.float64) for values in (flux, time, edge, edge_error))
     if not {flux.shape, time.shape, edge.shape, error.shape} == {(flux.size,)}:
         return _nothing("bad-input")
+    if flux.size < LEAST_EDGES:
+        return _nothing("too-few")
     if not (np.isfinite([flux, time, edge, error]).all() and np.isfinite(working) and (error > 0.0).all()):
         return _nothing("bad-input")
     if not ((flux > 0.0).all() and working > 0.0):
         return _nothing("no-beam")
-    if flux.size < LEAST_EDGES or _different(flux) < LEAST_FLUXES:
+    if _different(flux) < LEAST_FLUXES:
         return _nothing("too-few")
     middle = float(np.average(edge, weights=error**-2.0))
     hours = (time - time.mean()) / 3600.0

@@ -197,7 +197,7 @@ class AttenuatedSource(Source):
                 logger.error(error)
 
     def _read(self) -> float:
-        return float(read_fresh({"transmission": self.transmission})["transmission"]["value"])
+        return float(self.transmission.get(use_monitor=False))
 
     def _near(self, found: float, wanted: float) -> bool:
         return abs(found - wanted) <= self.TOLERANCE * wanted

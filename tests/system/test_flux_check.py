@@ -107,7 +107,7 @@ def test_whoever_ends_it_the_beam_is_as_before(config, station, tmp_path):
     seen = []
 
     def pause_when_attenuated(msg):
-        if msg.command == "trigger" and not seen:
+        if msg.command == "trigger" and msg.obj is station and not seen:
             seen.append(station.source.settings()["transmission"])
             engine.loop.create_task(engine._request_pause_coro(False))
 
