@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,9 @@ class Calibration:
         Sample temperature and its error.
     gain : float
         Detector units per photoelectron.
+    flux_shift, flux_shift_error : float, eV
+        By how much the flux of the beam moves a Fermi edge, and its error: in `ef_error` already, and the same in all
+        records of a run, while the rest of it is of counting and each record's own.
     flat_field : tuple of tuple of float, or None
         Factor of each energy channel of each window; see `microarpes.analysis.flat_field`.
     """
@@ -41,6 +45,8 @@ class Calibration:
     temperature: float
     temperature_error: float
     gain: float
+    flux_shift: float = 0.0
+    flux_shift_error: float = 0.0
     flat_field: tuple[tuple[float, ...], ...] | None = None
 
     @classmethod
@@ -72,8 +78,23 @@ class Calibration:
             temperature=check_number("temperature", record["temperature"], "K", 0.5, 1000.0),
             temperature_error=check_number("temperature_error", record.get("temperature_error", 0.0), "K", 0.0, 1000.0),
             gain=check_number("gain", record.get("gain", 1.0), "detector units", 0.0, 1e9, open_low=True),
+            flux_shift=check_number("flux_shift", record.get("flux_shift", 0.0), "eV", -10.0, 10.0),
+            flux_shift_error=check_number("flux_shift_error", record.get("flux_shift_error", 0.0), "eV", 0.0, 10.0),
             flat_field=_flat_field(record.get("flat_field"), n_window),
         )
+
+    @property
+    def common_error(self) -> float:
+        """The part of `ef_error` that all records of a run have in common, eV."""
+        return math.hypot(self.flux_shift, self.flux_shift_error)
+
+    @property
+    def counted_error(self) -> tuple[float, ...]:
+        """The part of `ef_error` that is each record's own, eV, one a window."""
+        common = self.common_error
+        if common == 0.0:
+            return self.ef_error
+        return tuple(math.sqrt(max(error * error - common * common, 0.0)) for error in self.ef_error)
 
 
 def _per_window(name: str, values: Any, n_window: int, limit: float) -> tuple[float, ...]:

@@ -1,7 +1,8 @@
 r"""The calibration records of a run as functions of time: between two of them every pixel has its own E_F.
 
 Between references E_F is taken to drift evenly. What is interpolated linearly at a share :math:`w` of the way has the
-variance :math:`(1-w)^2 \sigma_0^2 + w^2 \sigma_1^2`, for the errors of two references are independent.
+variance :math:`(1-w)^2 \sigma_0^2 + w^2 \sigma_1^2`, for the errors of two references are independent. What the flux of
+the beam may do to E_F is not: it is as wrong at one time as at the other, and stays as it is.
 """
 
 from __future__ import annotations
@@ -99,7 +100,8 @@ class CalibrationTrack:
         time = np.array([record.time for record in self.records])
         hours = (time - time.mean()) / HOUR
         ef = mev_from_ev(np.array([np.mean(record.ef) for record in self.records]))
-        error = mev_from_ev(np.array([np.hypot.reduce(record.ef_error) / len(record.ef) for record in self.records]))
+        own = [np.hypot.reduce(record.counted_error) / len(record.ef) for record in self.records]
+        error = mev_from_ev(np.array(own))
         weight = np.where(error > 0.0, error, 1.0) ** -2.0
         away = hours - np.average(hours, weights=weight)
         scale = float((weight * away**2).sum())
@@ -129,11 +131,15 @@ def _between(first: Calibration, second: Calibration, time: float) -> Calibratio
     def error(a: float, b: float) -> float:
         return math.hypot((1.0 - share) * a, share * b)
 
+    common = value(first.common_error, second.common_error)
+    own = [error(*pair) for pair in zip(first.counted_error, second.counted_error, strict=True)]
     return replace(
         first,
         time=time,
         ef=tuple(value(*pair) for pair in zip(first.ef, second.ef, strict=True)),
-        ef_error=tuple(error(*pair) for pair in zip(first.ef_error, second.ef_error, strict=True)),
+        ef_error=tuple(math.hypot(each, common) for each in own),
+        flux_shift=value(first.flux_shift, second.flux_shift),
+        flux_shift_error=value(first.flux_shift_error, second.flux_shift_error),
         resolution=value(first.resolution, second.resolution),
         resolution_error=error(first.resolution_error, second.resolution_error),
         temperature=value(first.temperature, second.temperature),

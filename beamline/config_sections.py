@@ -153,17 +153,33 @@ class PVSection(Section):
 
 
 class SourceSection(Section):
-    """The photon source, and what no process variable tells of it: incidence in deg, spot FWHM in um."""
+    """The photon source, and what no process variable tells of it: incidence in deg, spot FWHM in um.
+
+    ``transmission_pv`` sets what part of the beam an attenuator lets through, where there is one.
+    """
 
     photon_energy_pv: Name
     polarisation_pv: Name
     slit_prefix: Name
+    transmission_pv: Name | None = None
+    transmission_readback_pv: Name | None = None
     beam_incidence: Finite = 45.0
     spot_size: tuple[Positive, Positive] = (10.0, 12.0)
 
+    @model_validator(mode="after")
+    def _a_readback_of_something(self) -> SourceSection:
+        if self.transmission_readback_pv and not self.transmission_pv:
+            raise ValueError(
+                "transmission_readback_pv needs transmission_pv; where nothing sets it, give both the same"
+            )
+        return self
+
 
 class CalibrationSection(Section):
-    """The calibration record a run starts with: E_F in eV kinetic, FWHM in eV, temperatures in K."""
+    """The calibration record a run starts with: E_F in eV kinetic, FWHM in eV, temperatures in K.
+
+    ``flux_shift`` (eV) is by how much the flux of the beam moves the edge, as `flux_check` found it.
+    """
 
     fermi_energy: Positive
     fermi_energy_error: NotNegative = 0.0
@@ -172,6 +188,8 @@ class CalibrationSection(Section):
     temperature: Positive
     temperature_error: NotNegative = 0.0
     gain: Positive = 1.0
+    flux_shift: Finite = 0.0
+    flux_shift_error: NotNegative = 0.0
 
 
 class SampleSection(Section):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from microarpes.devices.analyser import Analyser
     from microarpes.devices.beam import Beam
     from microarpes.devices.end_station import EndStation
+    from microarpes.devices.environment import Source
     from microarpes.devices.sample_frame import SampleFrame
     from microarpes.devices.sample_geometry import SampleGeometry
 
@@ -37,12 +38,12 @@ def make_end_station(config: Config) -> EndStation:
     from microarpes.devices.beam import TopUp
     from microarpes.devices.channel_access import set_deadlines
     from microarpes.devices.end_station import EndStation
-    from microarpes.devices.environment import Cryostat, Heartbeat, Shutter, Source, VacuumGauge
+    from microarpes.devices.environment import Cryostat, Heartbeat, Shutter, VacuumGauge
     from microarpes.devices.manipulator import Manipulator
     from microarpes.devices.over_count_guard import OverCountGuard
 
     set_deadlines()
-    source, limit = config.source, config.analyser.max_count_rate
+    limit = config.analyser.max_count_rate
     return EndStation(
         manipulator=Manipulator(
             config.manipulator.prefix,
@@ -55,12 +56,7 @@ def make_end_station(config: Config) -> EndStation:
         shutter=Shutter(config.shutter.prefix, name="shutter"),
         cryostat=Cryostat(config.cryostat.prefix, sensor=config.cryostat.sensor, name="cryostat"),
         gauge=VacuumGauge(config.vacuum.pv, name="gauge"),
-        source=Source(
-            photon_energy_pv=source.photon_energy_pv,
-            polarisation_pv=source.polarisation_pv,
-            slit_prefix=source.slit_prefix,
-            name="source",
-        ),
+        source=_source(config),
         heartbeat=Heartbeat(config.heartbeat.pv, name="heartbeat"),
         # Only where injections matter: every point reads it.
         top_up=TopUp(config.beam.top_up_countdown_pv, name="top_up") if config.gate.top_up != "ignore" else None,
@@ -78,6 +74,24 @@ def _beam(config: Config) -> Beam:
     if config.gate.beam_check == "delayed" or prefix is None:
         return Beam(ring_pv=ring, patience=patience, name="beam")
     return GatedBeam(ring_pv=ring, i0_prefix=prefix, patience=patience, name="beam")
+
+
+def _source(config: Config) -> Source:
+    """Make the photon source, with its attenuator where there is one."""
+    from microarpes.devices.environment import AttenuatedSource, Source
+
+    section = config.source
+    known = {
+        "photon_energy_pv": section.photon_energy_pv,
+        "polarisation_pv": section.polarisation_pv,
+        "slit_prefix": section.slit_prefix,
+        "name": "source",
+    }
+    if section.transmission_pv is None:
+        return Source(**known)
+    return AttenuatedSource(
+        transmission_pv=section.transmission_pv, transmission_readback_pv=section.transmission_readback_pv, **known
+    )
 
 
 def make_sample_frame(config: Config, station: EndStation) -> SampleFrame:

@@ -28,6 +28,7 @@ from microarpes.plans.fly import Fly
 from microarpes.plans.grid import RasterPoint
 from microarpes.plans.raster import gap_raster
 from microarpes.plans.shapes import Shape
+from microarpes.plans.start_document import ef_error
 from microarpes.plans.take_point import MsgGenerator
 from microarpes.plans.targets import planned_position
 
@@ -57,10 +58,12 @@ class RasterOutcome:
 def calibration_record(config: Config) -> dict[str, Any]:
     """Return the calibration record a run starts with, without ``row_shift``."""
     section = config.calibration
+    flux = {"flux_shift": section.flux_shift, "flux_shift_error": section.flux_shift_error}
     return {
         "time": time.time(),
         "ef": section.fermi_energy,
-        "ef_error": section.fermi_energy_error,
+        "ef_error": ef_error(section.fermi_energy_error, flux),
+        **flux,
         "resolution": section.resolution,
         "resolution_error": section.resolution_error,
         "temperature": section.temperature,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microarpes.analysis.fermi_edge import fit_fermi_edge
-from microarpes.plans.reference_measurement import EdgeFit
+from microarpes.plans.reference_edge import EdgeFit
 
 Floats = NDArray[np.float64]
 

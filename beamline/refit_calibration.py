@@ -71,6 +71,8 @@ def told_of(track: CalibrationTrack | None) -> Document:
                 "resolution": record.resolution,
                 "resolution_error": record.resolution_error,
                 "temperature": record.temperature,
+                "flux_shift": record.flux_shift,
+                "flux_shift_error": record.flux_shift_error,
             }
             for record in track.records
         ],

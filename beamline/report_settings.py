@@ -106,6 +106,7 @@ def _source_rows(material: Material) -> list[tuple[str, ...]]:
             ("polarisation", source.get("polarisation")),
             ("entrance slit", _with_unit(source.get("entrance_slit"), "µm")),
             ("exit slit", _with_unit(source.get("exit_slit"), "µm")),
+            ("attenuator's transmission", significant(source.get("transmission"))),
             ("incidence", _with_unit(beam.get("incidence"), "deg from the lens axis")),
             ("footprint" if beam.get("footprint") else "spot", f"{size} µm FWHM" if size else ""),
         ]

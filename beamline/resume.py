@@ -16,7 +16,8 @@ from microarpes.beamline.journal import JournalWriter, read_documents, stream_ev
 from microarpes.beamline.journal_lock import is_being_written
 from microarpes.beamline.run_chain import read_chain
 from microarpes.beamline.stored_run import StoredRun
-from microarpes.devices.end_station import SOURCE_SETTINGS, EndStation
+from microarpes.devices.end_station import EndStation
+from microarpes.devices.environment import is_kept
 from microarpes.devices.region import AngleWindow, Region
 from microarpes.plans.grid import RasterGrid
 from microarpes.plans.landmark_imaging import LookBefore
@@ -204,9 +205,8 @@ def differences(before: Document, now: Document) -> list[str]:
     """
     found = [line for name, axis in before.get("axes", {}).items() for line in _axis(name, axis, now["axes"][name])]
     for name, value in before["source"].items():
-        is_now, slack = now["source"].get(name), SOURCE_SETTINGS.get(name, 0.0)
-        same = value == is_now if isinstance(value, str) else abs(float(value) - float(is_now)) <= slack
-        if not same:
+        is_now = now["source"].get(name)
+        if is_now is None or not is_kept(name, value, is_now):
             found.append(f"{name} was {value}, is {is_now}")
     for name in ("energy_axis", "angle_axis"):
         if list(before[name]) != list(now[name]):

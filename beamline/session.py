@@ -27,6 +27,7 @@ BANNER = """micro-ARPES session on {name}; runs are kept in {directory}
   RE(focus(FocusLines(x=75, y=0, focus=(-200, -100, 0, 100, 200))))     spot size against z; go=True goes there
   RE(align(go=True, save="aligned"))    tilt until the antinodal cut is symmetric, save windows about its middle
   RE(fs_map(-2, 12, 15))                a frame at each of 15 polar angles, deg, on the spot of now
+  RE(flux_check())                      by how much the beam's flux moves E_F, at [reference]; rasters after it use that
   RE(mv(station.manipulator.x, 50.0))   move one axis, um
   RE(mv(sample, {{"u": 10.0, "v": 5.0}})) go to a spot of the sample, um, at any angles
   RE(mv(sample.polar, 12.0))            turn, deg, and stay on the spot
@@ -53,6 +54,7 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
     from microarpes.beamline import before_map
     from microarpes.beamline.control import ControlServer
     from microarpes.beamline.engine import Watcher, make_engine
+    from microarpes.beamline.flux_shift import configured_flux_check, with_shift
     from microarpes.beamline.followers import Followers
     from microarpes.beamline.long_spectra import go_to_pixel
     from microarpes.beamline.long_spectra import long_spectrum as spectrum_of_pixel
@@ -64,6 +66,7 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
     from microarpes.beamline.run_names import run_folder
     from microarpes.beamline.stop_signals import StopSignals
     from microarpes.plans import shapes
+    from microarpes.plans.flux_steps import FluxSteps
     from microarpes.plans.fly import Fly
     from microarpes.plans.focus import FocusLines
     from microarpes.plans.grid import RasterGrid
@@ -153,7 +156,23 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
         polars = np.linspace(first, last, number).round(4).tolist()
         return before_map.configured_fs_map(config, station, polars, journals, md, server)
 
-    return {
+    def flux_check(*fractions: float, **md: Any) -> Any:
+        """Find by how much the flux moves E_F of the reference, at parts of the transmission of now (1, 0.5, 0.25).
+
+        What is found is in the error of E_F of the session's maps from then on.
+        """
+        steps = FluxSteps(fractions=fractions) if fractions else None
+        plan = configured_flux_check(config, station, journals, md, server, steps=steps, tell=print)
+
+        def using() -> Any:
+            nonlocal config
+            uid, found = yield from plan
+            names["config"] = config = with_shift(config, found)
+            return uid, found
+
+        return using()
+
+    names: dict[str, Any] = {
         "RE": engine,
         "config": config,
         "station": station,
@@ -171,12 +190,14 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
         "FocusLines": FocusLines,
         "align": align,
         "fs_map": fs_map,
+        "flux_check": flux_check,
         "gap_raster": functools.partial(gap_raster, directory=directory),
         **{name: getattr(shapes, name) for name in SHAPE_NAMES},
         "mv": bps.mv,
         "rd": bps.rd,
         "sleep": bps.sleep,
     }
+    return names
 
 
 def open_session(config_file: Path, directory: Path, *, page: bool = False, control: bool = False) -> None:

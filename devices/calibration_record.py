@@ -26,6 +26,8 @@ _UNITS = {
     "temperature": "K",
     "temperature_error": "K",
     "gain": "counts",
+    "flux_shift": "eV",
+    "flux_shift_error": "eV",
     "photon_energy": "eV",
     "ring_current": "mA",
 }
@@ -64,10 +66,14 @@ class CalibrationRecord(SoftRecord):
     example : mapping
         A record with the keys, types and shapes that all of the run will have.
     frames : FrameFile
+    units : mapping, optional
+        Units of what only this record has.
     """
 
-    def __init__(self, name: str, example: Mapping[str, Any], frames: FrameFile) -> None:
-        super().__init__(name, example, _UNITS, source="reference")
+    def __init__(
+        self, name: str, example: Mapping[str, Any], frames: FrameFile, units: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(name, example, {**_UNITS, **(units or {})}, source="reference")
         self.frames = frames
 
     def set(self, measured: MeasuredReference) -> Outcome:  # type: ignore[override]

@@ -17,7 +17,7 @@ from microarpes.devices.analyser import Analyser
 from microarpes.devices.approach import Approach, set_out
 from microarpes.devices.beam import Beam, TopUp
 from microarpes.devices.channel_access import Reading, connect, read_fresh
-from microarpes.devices.environment import Cryostat, Heartbeat, Shutter, Source, VacuumGauge
+from microarpes.devices.environment import SOURCE_SETTINGS, Cryostat, Heartbeat, Shutter, Source, VacuumGauge
 from microarpes.devices.evidence import Evidence, Flown
 from microarpes.devices.joint_status import all_done, followed_by
 from microarpes.devices.kept_shutter import KeptShutter
@@ -31,8 +31,6 @@ logger = logging.getLogger(__name__)
 
 #: Seconds a beamline that was lost gets to come back.
 RESTORE_TIMEOUT = 30.0
-#: What the source must keep through a run, with the largest accepted change.
-SOURCE_SETTINGS = {"photon_energy": 0.01, "polarisation": 0.0, "entrance_slit": 0.5, "exit_slit": 0.5}
 
 
 class EndStation:
@@ -265,7 +263,7 @@ class EndStation:
             "sample_temperature": self.cryostat.temperature,
             "pressure": self.gauge.pressure,
             "heartbeat": self.heartbeat.beat,
-            **{name: getattr(self.source, name) for name in SOURCE_SETTINGS},
+            **{name: getattr(self.source, name) for name in SOURCE_SETTINGS if hasattr(self.source, name)},
         }
         if self.beam.check == "delayed":
             signals["shutter"] = self.shutter.state

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from microarpes.devices.analyser import STATES
 from microarpes.devices.channel_access import INVALID
-from microarpes.devices.end_station import SOURCE_SETTINGS, EndStation
-from microarpes.devices.environment import OPEN
+from microarpes.devices.end_station import EndStation
+from microarpes.devices.environment import OPEN, is_kept
 from microarpes.devices.evidence import Evidence, Flown
 from microarpes.plans.limits import GateLimits
 from microarpes.plans.top_up import injection_reasons
@@ -35,7 +35,8 @@ class Gate:
     shape : tuple
         Shape of a good frame, (n_angle, n_energy).
     source : mapping, optional
-        Settings of the photon source that must not change: photon energy (eV), polarisation, slits (um).
+        Settings of the photon source that must not change: photon energy (eV), polarisation, slits (um), and the
+        transmission where there is an attenuator.
     """
 
     #: Accepted exposures whose median I0 is the reference, and how many there must be before I0 is judged.
@@ -80,7 +81,7 @@ class Gate:
 
     def accept(self, evidence: Evidence) -> None:
         """Remember the I0, or the ring current, of an accepted exposure."""
-        self._flux.append(_flux(evidence))
+        self._flux.append(flux(evidence))
 
     def _frame(self, evidence: Evidence) -> Iterator[str]:
         frame = evidence.frame
@@ -151,7 +152,7 @@ class Gate:
                 yield f"beam on the sample for {lit:.1%} of the exposure, at least {asked:.1%} is asked for"
             elif not _is_open(evidence):
                 yield f"the shutter closed after {lit:.1%} of the exposure; only a loss of beam makes it a partial one"
-        yield from self._like_the_last(_flux(evidence), "I0", "nA")
+        yield from self._like_the_last(flux(evidence), "I0", "nA")
 
     def _beam_afterwards(self, evidence: Evidence) -> Iterator[str]:
         ring, end = evidence.readings["ring_current"], evidence.readings["frame_id"]["timestamp"]
@@ -163,7 +164,7 @@ class Gate:
             yield f"the shutter is {evidence.readings['shutter']['value']}, not {OPEN}, after the exposure"
         elif not evidence.shutter_not_open <= evidence.edge_time:
             yield "the shutter closed during the exposure"
-        yield from self._like_the_last(_flux(evidence), "ring_current", "mA")
+        yield from self._like_the_last(flux(evidence), "ring_current", "mA")
 
     def _like_the_last(self, found: float, what: str, unit: str) -> Iterator[str]:
         if not found > 0:
@@ -183,11 +184,9 @@ class Gate:
             found = reading["value"]
             if reading["alarm_severity"] >= INVALID:
                 yield f"{name} is INVALID"
-            elif isinstance(began_with, str):
-                if str(found) != began_with:
-                    yield f"{name} is {found}, the run began with {began_with}"
-            elif not abs(float(found) - began_with) <= SOURCE_SETTINGS[name]:
-                yield f"{name} is {float(found):g}, the run began with {began_with:g}"
+            elif not is_kept(name, began_with, found):
+                shown = [str(value) if isinstance(began_with, str) else f"{value:g}" for value in (found, began_with)]
+                yield f"{name} is {shown[0]}, the run began with {shown[1]}"
 
     def _slow(self, evidence: Evidence) -> Iterator[str]:
         now = max(evidence.readings["frame_id"]["timestamp"], evidence.readings["heartbeat"]["timestamp"])
@@ -213,7 +212,7 @@ def _is_open(evidence: Evidence) -> bool:
     return bool(shutter["value"] == OPEN and shutter["alarm_severity"] < INVALID)
 
 
-def _flux(evidence: Evidence) -> float:
+def flux(evidence: Evidence) -> float:
     """Return I0 per second, nA, or the ring current, mA, where there is no gated I0."""
     if "i0_integral" not in evidence.readings:
         return evidence.value("ring_current")

@@ -158,11 +158,11 @@ def go_to(taker: PointTaker, place: Request) -> Generator[Msg, Any, bool]:
     return not left
 
 
-def tell(device: SoftRecord, stream: str, values: Mapping[str, Any]) -> MsgGenerator:
-    """Emit an event of values; a record is one thing, nothing may come between."""
+def tell(device: SoftRecord, stream: str, values: Any) -> MsgGenerator:
+    """Emit an event of what a record is set to; a record is one thing, nothing may come between."""
     yield Msg("checkpoint")
     yield Msg("rewindable", None, False)
-    yield Msg("set", device, dict(values), group=stream)
+    yield Msg("set", device, values, group=stream)
     yield Msg("wait", None, group=stream)
     yield Msg("create", None, name=stream)
     yield Msg("read", device)

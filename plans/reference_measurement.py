@@ -8,10 +8,8 @@ run's.
 from __future__ import annotations
 
 import logging
-import math
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,52 +19,17 @@ from numpy.typing import NDArray
 
 from microarpes.devices.calibration_record import CalibrationRecord, MeasuredReference
 from microarpes.devices.region import AngleWindow
-from microarpes.devices.spectra import angular_contrast, sum_windows
 from microarpes.plans.reference import Reference
+from microarpes.plans.reference_edge import EdgeFit, FitEdges, edge_problem, is_precise, measure_edge
 from microarpes.plans.reference_sum import ReferenceSum
 from microarpes.plans.refusals import pause_with_reason
-from microarpes.plans.take_point import (
-    NO_PIXEL,
-    MsgGenerator,
-    PointTaker,
-    come_to_rest,
-    take_exposures,
-)
+from microarpes.plans.start_document import ef_error
+from microarpes.plans.take_point import MsgGenerator, PointTaker, come_to_rest
 from microarpes.plans.targets import Target
 
 logger = logging.getLogger(__name__)
 
-#: Spare exposures, as a part, beyond those that counting statistics ask for.
-SPARE = 0.05
 OK, IMPRECISE = "ok", "imprecise"
-
-
-@dataclass(frozen=True)
-class EdgeFit:
-    """The Fermi edges of all windows.
-
-    Attributes
-    ----------
-    ef, ef_error : sequence of float, eV kinetic
-        One a window.
-    resolution, resolution_error : float, eV FWHM
-    deviance, dof : float
-        Over all windows.
-    problem : str
-        Why these are no edges; empty when they are.
-    """
-
-    ef: Sequence[float]
-    ef_error: Sequence[float]
-    resolution: float
-    resolution_error: float
-    deviance: float
-    dof: float
-    problem: str = ""
-
-
-#: ``(energy eV [n_energy], edcs [n_window, n_energy], temperature K, record the run began with) -> EdgeFit``.
-FitEdges = Callable[[NDArray[np.float64], NDArray[np.float64], float, Mapping[str, Any]], EdgeFit]
 
 
 class ReferenceMeasurement:
@@ -164,9 +127,9 @@ class ReferenceMeasurement:
         """Measure once; return why there is no record, or an empty string."""
         yield Msg("checkpoint")
         yield Msg("rewindable", None, False)
-        summed, fit = yield from self._expose(taker)
+        summed, fit = yield from measure_edge(taker, self.reference, self._channels, self._record, self._fit)
         problem = self._refusal(taker, summed, fit)
-        status = problem or (OK if self._precise(fit) else IMPRECISE)
+        status = problem or (OK if is_precise(fit, self.reference) else IMPRECISE)
         values = None if problem else self._values(summed, fit, status)
         if status == IMPRECISE:
             logger.warning(
@@ -185,49 +148,11 @@ class ReferenceMeasurement:
         yield Msg("rewindable", None, True)
         return problem
 
-    def _expose(self, taker: PointTaker) -> Generator[Msg, Any, tuple[ReferenceSum, EdgeFit]]:
-        """Add exposures until E_F is known well enough, or there are too many."""
-        summed, most = ReferenceSum(), self.reference.max_exposures
-        energy = taker.station.analyser.axes[0]
-        shift = np.asarray(self._record["row_shift"], dtype=np.intp)
-        wanted = 1
-        while True:
-            evidence, _ = yield from take_exposures(taker, NO_PIXEL, self.reference.position)
-            summed.add(evidence)
-            # Not after every exposure: a fit takes as long as many of them.
-            if summed.exposures < min(wanted, most):
-                continue
-            edcs = sum_windows(summed.frame, self._channels, shift)
-            fit = self._fit(energy, edcs, summed.temperature, self._record)
-            if self._precise(fit) or summed.exposures >= most:
-                return summed, fit
-            wanted = summed.exposures + max(1, math.ceil(summed.exposures * self._missing(fit)))
-
-    def _precise(self, fit: EdgeFit) -> bool:
-        return not fit.problem and max(fit.ef_error) <= self.reference.target_error
-
-    def _missing(self, fit: EdgeFit) -> float:
-        """Return how many times what was counted is still to be counted; as much again where no edge is seen yet."""
-        if fit.problem:
-            return 1.0
-        return float((max(fit.ef_error) / self.reference.target_error) ** 2 * (1.0 + SPARE) - 1.0)
-
     def _refusal(self, taker: PointTaker, summed: ReferenceSum, fit: EdgeFit) -> str:
         """Return why an edge is not believed, or an empty string."""
         wanted, energy, self._jumped_to = self.reference, taker.station.analyser.axes[0], None
-        contrast = angular_contrast(summed.frame, energy, float(np.mean(self._last_ef)))
-        if contrast > wanted.max_contrast:
-            return (
-                f"the angular contrast is {contrast:.2f}, of a metal at most {wanted.max_contrast:g} is believed: this "
-                "is a crystal; a nodal cut is a check, not a reference"
-            )
-        if fit.problem:
-            return fit.problem
-        if not fit.deviance <= wanted.max_deviance * fit.dof:
-            return (
-                f"this is no edge of a metal: deviance {fit.deviance:.0f} for {fit.dof:.0f} degrees of freedom, "
-                f"at most {wanted.max_deviance:g} for each is believed"
-            )
+        if problem := edge_problem(wanted, energy, summed, fit, self._last_ef):
+            return problem
         found = np.asarray(fit.ef, dtype=np.float64)
         jump = float(np.max(np.abs(found - self._last_ef)))
         if not jump <= wanted.max_jump:
@@ -244,7 +169,7 @@ class ReferenceMeasurement:
             **self._record,
             "time": summed.time,
             "ef": [float(value) for value in fit.ef],
-            "ef_error": [float(value) for value in fit.ef_error],
+            "ef_error": [ef_error(float(value), self._record) for value in fit.ef_error],
             "resolution": float(fit.resolution),
             "resolution_error": float(fit.resolution_error),
             "temperature": summed.temperature,

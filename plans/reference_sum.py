@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microarpes.devices.evidence import Evidence
+from microarpes.plans.gate import flux
 
 
 class ReferenceSum:
@@ -34,6 +35,7 @@ class ReferenceSum:
         stamp = float(evidence.readings["frame_id"]["timestamp"])
         seen = {"time": stamp - 0.5 * evidence.acquire_time}
         seen |= {name: evidence.value(name) for name in ("sample_temperature", "photon_energy", "ring_current")}
+        seen["flux"] = flux(evidence)
         for name, value in seen.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
 
@@ -59,3 +61,8 @@ class ReferenceSum:
     def ring_current(self) -> float:
         """In mA."""
         return self._mean("ring_current")
+
+    @property
+    def flux(self) -> float:
+        """I0 per second, nA, or the ring current, mA, where there is no gated I0."""
+        return self._mean("flux")

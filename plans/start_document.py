@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,24 @@ from microarpes.devices.end_station import EndStation
 from microarpes.devices.region import AngleWindow
 from microarpes.plans.limits import GateLimits
 from microarpes.plans.shapes import Shape
+
+
+def ef_error(counted: float, calibration: Mapping[str, Any]) -> float:
+    """Return the error of the sample's E_F, eV: that of its measurement, and what the flux of the beam may do.
+
+    A metal shows its edge with its own space charge in it. How much of the same the sample has is not known, for it
+    emits differently: all of the shift, or none, or twice as much. So the whole shift, with its error, is an error of
+    E_F, and E_F itself is left as measured. To be applied once, to what was measured: records hold the result.
+
+    Parameters
+    ----------
+    counted : float, eV
+        Error of the measurement.
+    calibration : mapping
+        With ``flux_shift`` and ``flux_shift_error`` (eV) where they are known.
+    """
+    shift, error = (float(calibration.get(name, 0.0)) for name in ("flux_shift", "flux_shift_error"))
+    return math.hypot(counted, shift, error)
 
 
 def calibration_record(calibration: Mapping[str, Any], n_window: int, n_angle: int) -> dict[str, Any]:

@@ -71,6 +71,16 @@ def _depth(value: str) -> float:
     return depth
 
 
+def _shift(value: str) -> float:
+    try:
+        shift = float(value)
+    except ValueError:
+        shift = math.nan
+    if not 0.0 <= shift <= 50.0:
+        raise argparse.ArgumentTypeError(f"{value!r} is not a shift in meV from 0 to 50")
+    return shift
+
+
 def _fault(option: str) -> FaultRequest:
     try:
         return parse_fault(option)
@@ -121,6 +131,14 @@ def _parser() -> argparse.ArgumentParser:
         help="write the flat field of that mesh to a .npy file, for 300 slices in Fixed mode, and exit",
     )
     parser.add_argument(
+        "--space-charge",
+        metavar="MEV",
+        type=_shift,
+        default=0.0,
+        help="by how much all energies are too high at full ring current without attenuation, in proportion to the "
+        "flux on the sample (default: 0)",
+    )
+    parser.add_argument(
         "--fault",
         metavar="NAME=VALUE",
         dest="faults",
@@ -160,6 +178,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         analyser=arguments.analyser,
         rotation_centre=arguments.rotation_centre,
         mesh=arguments.flat_field_mesh,
+        space_charge=arguments.space_charge,
     )
     if arguments.write_flat_field is not None:
         return _write_flat_field(arguments.write_flat_field, options.mesh)

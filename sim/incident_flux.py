@@ -1,4 +1,4 @@
-"""I0, and what an exposure was given; both exact whatever ring and shutter did meanwhile."""
+"""I0, and what an exposure was given; both exact whatever ring, shutter and attenuator did meanwhile."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from microarpes.sim.attenuator import Attenuator
 from microarpes.sim.shutter import Shutter
 from microarpes.sim.signals import Signals, count, number
 from microarpes.sim.storage_ring import FULL_CURRENT, MEMORY, Interval, Ring, without
@@ -24,7 +25,7 @@ class Dose:
     exposure : float
         Length, s.
     charge : float
-        Integral of the ring current over the time the shutter was open, mA s.
+        Integral of the ring current over the time the shutter was open, times the attenuator's transmission, mA s.
     open_fraction : float
         Part of the exposure with beam on the sample, 0 to 1.
     channel_charge : tuple of float
@@ -42,6 +43,12 @@ class Dose:
         """Seconds at full ring current with the same dose."""
         return self.charge / FULL_CURRENT
 
+    @property
+    def flux(self) -> float:
+        """Mean flux while there was beam on the sample; 1 at full ring current without attenuation."""
+        lit = self.exposure * self.open_fraction
+        return self.charge / (FULL_CURRENT * lit) if lit > 0.0 else 0.0
+
 
 class IncidentFlux:
     """I0: the current of the mesh, its integral over the last exposure and what that exposure was given.
@@ -51,13 +58,16 @@ class IncidentFlux:
     prefix : str
     ring : Ring
     shutter : Shutter
+    attenuator : Attenuator
     seed : int
     frozen : bool
         True leaves out the noise.
     """
 
-    def __init__(self, prefix: str, ring: Ring, shutter: Shutter, *, seed: int, frozen: bool = False) -> None:
-        self._ring, self._shutter = ring, shutter
+    def __init__(
+        self, prefix: str, ring: Ring, shutter: Shutter, attenuator: Attenuator, *, seed: int, frozen: bool = False
+    ) -> None:
+        self._ring, self._shutter, self._attenuator = ring, shutter, attenuator
         self._noise = 0.0 if frozen else I0_NOISE
         self._rng = np.random.default_rng([seed, 0x10])
         self._glitches: list[Interval] = []
@@ -77,14 +87,15 @@ class IncidentFlux:
         now = time.monotonic()
         missed = bool(self._ring.injections(now, now)) or any(begin <= now < end for begin, end in self._glitches)
         beam = self._ring.current_at(now) if self._shutter.is_open and not missed else 0.0
-        await self.current.post(I0_PER_CURRENT * beam * self._noisy())
+        await self.current.post(I0_PER_CURRENT * beam * self._attenuator.transmission * self._noisy())
 
     def _noisy(self) -> float:
         return 1.0 + self._noise * float(self._rng.standard_normal())
 
     def forget(self, before: float) -> None:
-        """Drop what the shutter did before a monotonic time, s."""
+        """Drop what shutter and attenuator did before a monotonic time, s."""
         self._shutter.forget(before)
+        self._attenuator.forget(before)
 
     def dose(self, begin: float, end: float) -> Dose:
         """Return what an exposure between two monotonic times is given, if the shutter stays as it is."""
@@ -99,7 +110,8 @@ class IncidentFlux:
 
     def _charge(self, intervals: list[Interval]) -> float:
         # Rounded to well below any noise: the clock's last bits must not make two equal exposures differ.
-        return round(sum(self._ring.charge(low, high) for low, high in intervals), 6)
+        pieces = (piece for interval in intervals for piece in self._attenuator.pieces(*interval))
+        return round(sum(part * self._ring.charge(low, high) for low, high, part in pieces), 6)
 
     def _lit(self, begin: float, end: float) -> list[Interval]:
         """Return when there was beam on the sample."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from microarpes.sim.analyser import Analyser
+from microarpes.sim.attenuator import Attenuator
 from microarpes.sim.band import antinodal_polar
 from microarpes.sim.cryostat import Cryostat, VacuumGauge
 from microarpes.sim.exposure import Incident, Surroundings
@@ -65,6 +66,8 @@ class Options:
         x, y, z at which the point that no rotation moves is in the beam.
     mesh : float
         Depth of the shadow of a mesh on the detector.
+    space_charge : float
+        By how much all energies are too high at full ring current without attenuation, meV.
     """
 
     prefix: str = "SIM:"
@@ -75,6 +78,7 @@ class Options:
     analyser: str = "ses"
     rotation_centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
     mesh: float = 0.0
+    space_charge: float = 0.0
 
     @property
     def frozen(self) -> bool:
@@ -124,14 +128,22 @@ class Beamline:
         recorded = self.replay.here
         self.ring = Ring(p, frozen=frozen, recorded=lambda: recorded("ring_current"))
         self.shutter = Shutter(p)
-        self.flux = IncidentFlux(p, self.ring, self.shutter, seed=seed, frozen=frozen)
+        self.attenuator = Attenuator(p)
+        self.flux = IncidentFlux(p, self.ring, self.shutter, self.attenuator, seed=seed, frozen=frozen)
         self.cryostat = Cryostat(
             p, seed=seed, frozen=frozen, recorded=lambda: recorded("temperature"), warmed=self._warmed
         )
         self.gauge = VacuumGauge(p, seed=seed, recorded=lambda: recorded("pressure"))
         self.heartbeat = count(0)
         if source is None:
-            source = SampleSource(Sample(seed), seed=seed, rate=options.rate, noise=options.noise, mesh=options.mesh)
+            source = SampleSource(
+                Sample(seed),
+                seed=seed,
+                rate=options.rate,
+                noise=options.noise,
+                mesh=options.mesh,
+                space_charge=options.space_charge,
+            )
         self.photons = PhotonSource(p, source.defaults.photon_energy)
         self._replaying = replayed is not None
         around = Surroundings(
@@ -187,6 +199,7 @@ class Beamline:
             self.analyser,
             self.ring,
             self.shutter,
+            self.attenuator,
             self.flux,
             self.cryostat,
             self.gauge,

@@ -74,6 +74,9 @@ class SampleSource:
         exposure, or a retake would be taken for a frame that was sent twice.
     mesh : float
         Depth of the shadow that a mesh throws on the detector; 0 for none.
+    space_charge : float
+        By how much what the electrons do to one another raises all energies at full ring current without attenuation,
+        meV; in proportion to the flux.
     """
 
     dtype = "int32"
@@ -92,9 +95,19 @@ class SampleSource:
                        "Transmission": (0.5, 100.0)},
     )  # fmt: skip
 
-    def __init__(self, sample: Sample, *, seed: int, rate: float, noise: str = "frame", mesh: float = 0.0) -> None:
+    def __init__(
+        self,
+        sample: Sample,
+        *,
+        seed: int,
+        rate: float,
+        noise: str = "frame",
+        mesh: float = 0.0,
+        space_charge: float = 0.0,
+    ) -> None:
         self._expected = ExpectedImages(sample)
         self._sample, self._seed, self._noise, self._mesh = sample, seed, noise, mesh
+        self._space_charge = space_charge
         margin = REFERENCE.margin
         total = live_image(REFERENCE, GAP_MEAN, GAMMA1_MEAN)[margin:-margin].sum() * REFERENCE.angle_step
         self._scale = rate / float(total)
@@ -136,8 +149,8 @@ class SampleSource:
         if dose.charge > 0.0:
             for pose in poses:
                 mean += self._expected.expected(cut_for(window, conditions, pose), pose.x, pose.y)
-            if conditions.edge_shift:
-                mean = shifted(mean, conditions.edge_shift / (1e3 * window.step))
+            if shift := conditions.edge_shift + self._space_charge * dose.flux:
+                mean = shifted(mean, shift / (1e3 * window.step))
             if not window.angular:
                 mean[:] = mean.mean(axis=0)
             per_degree = (window.angle_span if window.angular else TRANSMITTED) / window.slices

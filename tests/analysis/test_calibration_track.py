@@ -40,6 +40,20 @@ def test_the_error_in_the_middle_is_less_than_that_of_either_record():
     assert pair.at(5.0).ef_error[0] == pytest.approx(0.0002 / np.sqrt(2))
 
 
+def test_what_the_flux_does_to_e_f_is_common_to_all_records_and_does_not_average_out():
+    # 3 meV of shift known to 0.4, and 0.2 meV of counting
+    common = np.hypot(0.003, 0.0004)
+    flux = {"flux_shift": 0.003, "flux_shift_error": 0.0004}
+    records = [record(time, 95.0, np.hypot(0.0002, common), **flux) for time in (0.0, 10.0)]
+    middle = track(*records).at(5.0)
+    assert middle.ef_error[0] == pytest.approx(np.hypot(0.0002 / np.sqrt(2), common))
+    assert (middle.flux_shift, middle.flux_shift_error, middle.common_error) == (0.003, 0.0004, pytest.approx(common))
+    assert track(*records).at(10.0).ef_error[0] == pytest.approx(records[1]["ef_error"][0])
+    # nor does it make a drift less certain
+    alone = track(record(0.0, 95.0), record(10.0, 95.0)).drift()
+    assert track(*records).drift().error == pytest.approx(alone.error)
+
+
 def test_beyond_the_records_nothing_is_extrapolated_but_the_error():
     pair = track(record(0.0, 95.0), record(100.0, 95.004))
     for time, ef in ((-50.0, 95.0), (150.0, 95.004)):

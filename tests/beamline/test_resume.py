@@ -19,7 +19,7 @@ AXES = {
            "tolerance": 1.0}
     for name in ("x", "y", "z", "polar")
 }  # fmt: skip
-SOURCE = {"photon_energy": 100.0, "polarisation": "LH", "entrance_slit": 200.0, "exit_slit": 20.0}
+SOURCE = {"photon_energy": 100.0, "polarisation": "LH", "entrance_slit": 200.0, "exit_slit": 20.0, "transmission": 0.5}
 START = {
     "plan_name": "gap_raster", "num_points": 6, "shape": [2, 3], "gate": CONFIG.gate.model_dump(), "region": REGION,
     "grid": {"x": {"start": 0.0, "stop": 20.0, "num": 3}, "y": {"start": 0.0, "stop": 10.0, "num": 2}, "snake": True,
@@ -171,6 +171,9 @@ def changed(path, value):
         (("source", "photon_energy"), 100.2, "photon_energy was 100.0, is 100.2"),
         (("source", "polarisation"), "LV", "polarisation was LH, is LV"),
         (("source", "exit_slit"), 50.0, "exit_slit was 20.0, is 50.0"),
+        (("source", "transmission"), 0.25, "transmission was 0.5, is 0.25"),
+        # a configuration that no longer names the attenuator cannot tell that it is as it was
+        (("source", "transmission"), None, "transmission was 0.5, is None"),
         (("energy_axis",), [95.0, 95.1, 95.2], "the energy axis was 2 channels from 95 to 95.1, is 3 channels"),
         (("angle_axis",), [-1.0, 1.01], "the angle axis was"),
     ],

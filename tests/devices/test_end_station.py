@@ -11,8 +11,8 @@ import pytest
 from ophyd.sim import make_fake_device
 from ophyd.status import Status
 
-from microarpes.devices.end_station import SOURCE_SETTINGS, EndStation
-from microarpes.devices.environment import OPEN
+from microarpes.devices.end_station import EndStation
+from microarpes.devices.environment import OPEN, SOURCE_SETTINGS
 from microarpes.devices.evidence import Flown
 from microarpes.devices.exposure_time import ExposureTime
 from microarpes.devices.manipulator import AXES

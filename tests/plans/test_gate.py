@@ -251,10 +251,14 @@ def test_a_dark_point_is_believed_before_an_operator_is_called():
         ("photon_energy", float("nan"), True),
         ("polarisation", "LV", True),
         ("exit_slit", 30.0, True),
+        # 2 % of it: beams are attenuated over decades
+        ("transmission", 0.01015, False),
+        ("transmission", 0.0105, True),
     ],
 )
 def test_a_source_that_changed_since_the_start_refuses_the_point(name, value, refused):
     source = {"photon_energy": 100.0, "polarisation": "LH", "entrance_slit": 20.0, "exit_slit": 20.0}
+    source |= {"transmission": 0.01}
     gate = Gate(GateLimits(), TOLERANCES, SHAPE, source)
     evidence = good_evidence()
     evidence.readings |= {key: reading(found) for key, found in source.items()}

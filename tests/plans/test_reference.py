@@ -16,7 +16,8 @@ from microarpes.devices.evidence import Evidence
 from microarpes.devices.region import AngleWindow
 from microarpes.plans.grid import RasterGrid
 from microarpes.plans.reference import Reference
-from microarpes.plans.reference_measurement import EdgeFit, ReferenceMeasurement
+from microarpes.plans.reference_edge import EdgeFit
+from microarpes.plans.reference_measurement import ReferenceMeasurement
 from microarpes.plans.rows import take_rows
 from microarpes.plans.targets import planned_position
 

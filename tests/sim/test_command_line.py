@@ -24,7 +24,8 @@ def test_the_pvs_carry_the_prefix_and_include_the_contract():
         I0:CURRENT I0:INTEGRAL I0:FRAME_ID I0:OPEN_FRACTION
         SHUTTER:Cmd:Opn-Cmd SHUTTER:Cmd:Cls-Cmd SHUTTER:Pos-Sts LS336:IN1 LS336:IN4 LS336:IN1:Units_RBV
         LS336:OUT1:SP LS336:OUT1:SP_RBV LS336:HTR1 LS336:HTR1:Range VAC:P-I MONO:ENERGY MONO:ENERGY_RBV
-        UND:POLARISATION SLIT:ENTRANCE SLIT:EXIT REPLAY:MESSAGE REPLAY:RECORDED_TIME"""
+        UND:POLARISATION SLIT:ENTRANCE SLIT:EXIT ATT:TRANSMISSION ATT:TRANSMISSION_RBV
+        REPLAY:MESSAGE REPLAY:RECORDED_TIME"""
     assert {f"P:{name}" for name in contract.split()} <= set(names)
 
 
@@ -36,7 +37,7 @@ def test_list_pvs_prints_one_name_a_line(capsys):
 @pytest.mark.parametrize(
     "arguments",
     [["--seed", "x"], ["--seed", "-1"], ["--rate", "0"], ["--rate", "nan"], ["--noise", "loud"], ["--unknown"],
-     ["--recording", "/nonexistent.h5"]],
+     ["--space-charge", "-1"], ["--recording", "/nonexistent.h5"]],
 )  # fmt: skip
 def test_a_bad_argument_is_one_line_and_status_2(capsys, arguments):
     assert main(arguments) == 2

@@ -56,6 +56,19 @@ def test_i0_needs_an_open_shutter(client):
     client.put("SHUTTER:Cmd:Cls-Cmd", 1)
 
 
+def test_the_attenuator_lets_any_part_above_nothing_through(client):
+    client.put("ATT:TRANSMISSION", 0.25)
+    client.put("SHUTTER:Cmd:Opn-Cmd", 1)
+    with client.monitor("I0:CURRENT", "HEARTBEAT") as events:
+        events.until("HEARTBEAT", client.get("HEARTBEAT") + 2)
+    assert client.get("I0:CURRENT") == pytest.approx(149.0 / 4, abs=1.0)
+    for wrong in (0.0, -0.5, 1.01):
+        client.put("ATT:TRANSMISSION", wrong)
+        assert (client.get("ATT:TRANSMISSION"), client.get("ATT:TRANSMISSION_RBV")) == (0.25, 0.25)
+    client.put("SHUTTER:Cmd:Cls-Cmd", 1)
+    client.put("ATT:TRANSMISSION", 1.0)
+
+
 def test_a_read_only_value_cannot_be_put(client):
     from caproto import AccessRights
 

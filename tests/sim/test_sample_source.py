@@ -46,6 +46,23 @@ def test_half_the_dose_gives_half_the_counts(source):
     assert half == pytest.approx(full / 2, rel=1e-3)
 
 
+def test_the_edge_is_higher_by_the_space_charge_of_the_flux_whatever_the_length_of_the_exposure():
+    crowded = SampleSource(Sample(7), seed=7, rate=RATE, space_charge=4.0)
+    longer = replace(WINDOW, exposure=0.4)
+
+    def edge(window, dose):
+        spectrum = crowded.expected(window, CONDITIONS, (ON_HOLDER,), dose).sum(axis=0)
+        # The density of states of the holder falls by 0.02 % per meV, over the 20 meV about the edge by 0.4 %.
+        plateau = spectrum[280:300].mean()
+        return 1e3 * np.interp(-plateau / 2, -spectrum, crowded.axes(window)[0])
+
+    full = edge(WINDOW, OPEN)
+    # Half of the flux, for the same time and for as many counts; then half of the time at full flux.
+    assert full - edge(WINDOW, replace(OPEN, charge=OPEN.charge / 2)) == pytest.approx(2.0, abs=0.05)
+    assert full - edge(longer, Dose(0.4, 0.2 * FULL_CURRENT, 1.0)) == pytest.approx(2.0, abs=0.05)
+    assert full - edge(WINDOW, Dose(0.1, 0.05 * FULL_CURRENT, 0.5)) == pytest.approx(0.0, abs=0.05)
+
+
 def test_the_holder_is_brighter_and_has_no_angular_structure(source):
     holder = source.expected(WINDOW, CONDITIONS, (ON_HOLDER,), OPEN)
     assert holder.sum() > 1.5 * 0.1 * RATE

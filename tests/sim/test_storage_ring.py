@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 
+from microarpes.sim.attenuator import Attenuator
 from microarpes.sim.incident_flux import I0_PER_CURRENT, IncidentFlux
 from microarpes.sim.shutter import Shutter
 from microarpes.sim.storage_ring import FULL_CURRENT, LOW_CURRENT, Ring
@@ -60,7 +61,7 @@ def test_a_shutter_starts_closed_and_remembers_when_it_was_open():
 def test_the_dose_counts_only_the_time_with_beam():
     before = time.monotonic()
     shutter, _ = open_and_close()
-    flux = IncidentFlux("", Ring("", frozen=True), shutter, seed=1)
+    flux = IncidentFlux("", Ring("", frozen=True), shutter, Attenuator(""), seed=1)
     ((low, high),) = shutter.open_intervals(before, before + 100.0)
     dose = flux.dose(before, before + 10.0)
     assert dose.charge == pytest.approx(FULL_CURRENT * (high - low), abs=1e-5)
@@ -68,9 +69,33 @@ def test_the_dose_counts_only_the_time_with_beam():
     assert dose.nominal_seconds == pytest.approx(high - low, abs=1e-6)
 
 
+def test_the_dose_is_that_of_the_attenuator_as_it_was_at_each_moment():
+    ring, shutter, attenuator = Ring("", frozen=True), Shutter(""), Attenuator("")
+    flux = IncidentFlux("", ring, shutter, attenuator, seed=1, frozen=True)
+
+    async def attenuate():
+        await shutter.signals["SHUTTER:Cmd:Opn-Cmd"].write("Open")
+        begin = time.monotonic()
+        await attenuator.signals["ATT:TRANSMISSION"].write(0.25)
+        await flux.update()
+        return begin, time.monotonic()
+
+    begin, end = asyncio.run(attenuate())
+    later = flux.dose(end, end + 2.0)
+    assert (later.charge, later.flux) == (pytest.approx(0.25 * 2.0 * FULL_CURRENT), pytest.approx(0.25))
+    ((_, change, first), (_, _, second)) = attenuator.pieces(begin, end)
+    assert (first, second) == (1.0, 0.25)
+    both = flux.dose(begin, begin + 4.0)
+    whole = FULL_CURRENT * ((change - begin) + 0.25 * (begin + 4.0 - change))
+    assert both.charge == pytest.approx(whole, abs=1e-5)
+    assert flux.current.value == pytest.approx(0.25 * I0_PER_CURRENT * FULL_CURRENT)
+    flux.forget(end)
+    assert attenuator.pieces(begin, end) == [(change, end, 0.25)]
+
+
 def test_i0_measures_the_dose_to_its_noise():
     ring, shutter = Ring("", frozen=True), Shutter("")
-    flux = IncidentFlux("", ring, shutter, seed=1)
+    flux = IncidentFlux("", ring, shutter, Attenuator(""), seed=1)
 
     async def measured():
         await shutter.signals["SHUTTER:Cmd:Opn-Cmd"].write("Open")
@@ -96,7 +121,7 @@ async def set_top_up(ring, period, injection_time):
 
 def test_injections_keep_the_beam_off_the_sample_once_a_period():
     ring, shutter = Ring(""), Shutter("")
-    flux = IncidentFlux("", ring, shutter, seed=1)
+    flux = IncidentFlux("", ring, shutter, Attenuator(""), seed=1)
 
     async def prepare():
         await set_top_up(ring, 10.0, 0.2)

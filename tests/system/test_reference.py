@@ -112,9 +112,9 @@ def test_a_slit_that_somebody_changed_is_refused_with_what_the_run_began_with(ta
         put("SLIT:EXIT", 20.0, 20.0)
         return "resume"
 
-    from microarpes.plans import reference_measurement
+    from microarpes.plans import reference_edge
 
-    expose = reference_measurement.take_exposures
+    expose = reference_edge.take_exposures
 
     def change_first(*arguments):
         if not changed:
@@ -124,7 +124,7 @@ def test_a_slit_that_somebody_changed_is_refused_with_what_the_run_began_with(ta
 
     changed = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reference_measurement, "take_exposures", change_first)
+        patch.setattr(reference_edge, "take_exposures", change_first)
         taken = take({**GOLD, "at_end": False}, question, max_attempts=2)
     assert (taken.status, len(taken.asked), len(taken.records)) == ("success", 1, 1)
     assert taken.rejected == ["exit_slit is 40, the run began with 20"] * 2

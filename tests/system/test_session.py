@@ -14,6 +14,8 @@ from microarpes.beamline.config import simulated_text
 from microarpes.beamline.stored_run import read_run
 
 LINES = """
+RE(flux_check())
+print("flux shift of now:", config.calibration.flux_shift, "of", config.calibration.flux_shift_error)
 uids = RE(raster(2, 2, step=10.0, comment="from the session"))
 RE(raster(LineScan(start=(0, 0), stop=(10, 5), num=2)))
 RE(focus(FocusLines(x=75, y=0, points=6, focus=(-9, -3, 3, 9))))
@@ -31,6 +33,17 @@ print("back at", where(uids[0]))
 RE(long_spectrum((1, 1), time=0.12, run=uids[0][:8]))
 exit()
 """
+#: On the holder; never due in a raster, and two exposures are enough to say what E_F is to some meV.
+REFERENCE = """
+[reference]
+x = 150.0
+y = 0.0
+z = 0.0
+at_start = false
+at_end = false
+every_rows = 1000
+max_exposures = 2
+"""
 
 
 def started(run):
@@ -38,7 +51,7 @@ def started(run):
 
 
 def test_the_lines_of_the_banner_work_and_the_run_is_stored(ioc, tmp_path):
-    (tmp_path / "beamline.toml").write_text(simulated_text())
+    (tmp_path / "beamline.toml").write_text(simulated_text() + REFERENCE)
     done = subprocess.run(
         [sys.executable, "-m", "microarpes.beamline.cli", "session", "--config", "beamline.toml"],
         cwd=tmp_path,
@@ -52,13 +65,19 @@ def test_the_lines_of_the_banner_work_and_the_run_is_stored(ioc, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "x = 50" in done.stdout
     assert "u, v = 10 5" in done.stdout
+    # The beam of this beamline moves nothing: what is found is none, within its errors, and rasters use it from now on.
+    shift, error = map(float, re.search(r"flux shift of now: (\S+) of (\S+)", done.stdout).groups())
+    assert abs(shift) < 5 * error
+    assert 0.0 < error < 0.005
+    assert f"flux_shift = {shift:.6f}" in done.stdout
     journals = (tmp_path / "microarpes-data").glob("*/raw.journal")
     runs = sorted((read_run(journal.parent) for journal in journals), key=started)
-    assert [one.start["plan_name"] for one in runs[2:-1]] == ["focus_scan", "align_antinode", "fs_map"]
+    assert [one.start["plan_name"] for one in runs[3:-1]] == ["focus_scan", "align_antinode", "fs_map"]
     assert (tmp_path / "microarpes-data" / "windows-aligned.toml").exists()
     with open_catalog(tmp_path / "microarpes-data") as catalog:
         assert {one.start["uid"] for one in runs} <= set(catalog.keys())
-    (run, line), spectrum = runs[:2], runs[-1]
+    (check, run, line), spectrum = runs[:3], runs[-1]
+    assert check.start["plan_name"] == "flux_check"
     assert line.start["raster_shape"]["kind"] == "line"
     assert len(line.events) == 2
     assert run.start["comment"] == "from the session"
@@ -68,6 +87,7 @@ def test_the_lines_of_the_banner_work_and_the_run_is_stored(ioc, tmp_path):
     assert re.search(
         rf"back at .* pixel 3 of run {run.start['uid'][:8]}: x [+-]0.[0-2], y [+-]0.[0-2] um off", done.stdout
     )
+    assert run.start["calibration"]["flux_shift_error"] == error
     assert (spectrum.start["of_run"], spectrum.start["of_pixel"]) == (run.start["uid"], 3)
     (event,) = spectrum.events.values()
     # exposures of 50 ms until 120 ms are reached
