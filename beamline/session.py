@@ -24,6 +24,8 @@ BANNER = """micro-ARPES session on {name}; runs are kept in {directory}
   where()                               which spot of the sample, which pixel of the last map the beam is on
   RE(go(23))                            go back to a pixel of the last map, or of another: go((3, 1), run="3f2a")
   RE(long_spectrum(23, time=60.0))      count there for so many s, or: counts=1e7, or target_sigma=0.5 (meV)
+  RE(find_sample(width=2000.0))         coarse map, of all the reach without a width; sample_on() tells what is on it
+  RE(raster(sample_on().grid()))        a map of the sample that was found, or of sample_on().polygon(step=5.0)
   RE(focus(FocusLines(x=75, y=0, focus=(-200, -100, 0, 100, 200))))     spot size against z; go=True goes there
   RE(align(go=True, save="aligned"))    tilt until the antinodal cut is symmetric, save windows about its middle
   RE(fs_map(-2, 12, 15))                a frame at each of 15 polar angles, deg, on the spot of now
@@ -53,6 +55,7 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
     from microarpes.beamline import before_map
     from microarpes.beamline.control import ControlServer
     from microarpes.beamline.engine import Watcher, make_engine
+    from microarpes.beamline.find_sample import FoundSample, configured_search, find_in_run
     from microarpes.beamline.followers import Followers
     from microarpes.beamline.long_spectra import go_to_pixel
     from microarpes.beamline.long_spectra import long_spectrum as spectrum_of_pixel
@@ -140,6 +143,14 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
             config, station, journals, places, pixel, goal, md, server, accept_differences=accept_differences
         )
 
+    def find_sample(*, exposure: float = 0.02, **where: Any) -> Any:
+        """Coarse map about `centre`, `width` um wide, or of all the reach; where the sample is on it."""
+        return configured_search(config, station, journals, None, server, exposure=exposure, **where)
+
+    def sample_on(run: str = "-1") -> FoundSample:
+        """Tell where the sample is on the newest map, or on another: a coarse one that was resumed, say."""
+        return find_in_run(run_folder(directory, run), min(config.source.spot_size))
+
     def focus(lines: FocusLines, *, go: bool = False, **md: Any) -> Any:
         """Spot size along `lines`, and the best focus; go there if asked to."""
         return before_map.configured_focus(config, station, lines, journals, md, server, go=go)
@@ -167,6 +178,8 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
         "where": where,
         "go": go,
         "long_spectrum": long_spectrum,
+        "find_sample": find_sample,
+        "sample_on": sample_on,
         "focus": focus,
         "FocusLines": FocusLines,
         "align": align,
