@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ BANNER = """micro-ARPES session on {name}; runs are kept in {directory}
   RE(fly(10, 10, step=10.0))            the same with the rows taken in flight
   RE(resume())                          what is left of the newest raster, or of another: resume("3f2a")
   RE(repeat(shape, 5))                  five maps of a shape, every other backwards
+  RE(series(shape, [{{"temperature": 10}}, {{"temperature": 110}}]))   a map of the same pixels at each step
+                                        a step may also name photon_energy, polarisation, region, windows
   where()                               which spot of the sample, which pixel of the last map the beam is on
   RE(go(23))                            go back to a pixel of the last map, or of another: go((3, 1), run="3f2a")
   RE(long_spectrum(23, time=60.0))      count there for so many s, or: counts=1e7, or target_sigma=0.5 (meV)
@@ -65,6 +68,7 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
     from microarpes.beamline.repeats import repeated
     from microarpes.beamline.resume import close_orphan, find_unfinished
     from microarpes.beamline.run_names import run_folder
+    from microarpes.beamline.series import configured_series
     from microarpes.beamline.stop_signals import StopSignals
     from microarpes.plans import shapes
     from microarpes.plans.fly import Fly
@@ -114,6 +118,10 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
             return configured_raster(config, station, shape, journals, {**md, **series}, server, backwards=backwards)
 
         return repeated(n, one, server.control.row_stop.is_set)
+
+    def series(shape: shapes.Shape, steps: Sequence[Any], *, focus: FocusLines | None = None, **md: Any) -> Any:
+        """Take a map of a shape at each step: temperature (K), photon_energy (eV), polarisation, region, windows."""
+        return configured_series(config, station, shape, steps, journals, md, server, focus=focus)
 
     sample = make_sample_frame(config, station)
 
@@ -175,6 +183,7 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
         "fly": fly,
         "resume": resume,
         "repeat": repeat,
+        "series": series,
         "where": where,
         "go": go,
         "long_spectrum": long_spectrum,

@@ -13,6 +13,7 @@ from typing import NoReturn
 import numpy as np
 
 from microarpes.sim.channel_access import fast_event_loop, interfaces_from_environment, quiet_logs
+from microarpes.sim.cryostat import TIME_CONSTANT
 from microarpes.sim.fault_kinds import KINDS
 from microarpes.sim.fault_options import FORM, FaultRequest, parse_fault
 from microarpes.sim.flat_field import mesh_shadow
@@ -71,6 +72,16 @@ def _depth(value: str) -> float:
     return depth
 
 
+def _seconds(value: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = math.nan
+    if not 0.01 <= seconds <= 1e5:
+        raise argparse.ArgumentTypeError(f"{value!r} is not a time constant from 0.01 to 1e5 s")
+    return seconds
+
+
 def _fault(option: str) -> FaultRequest:
     try:
         return parse_fault(option)
@@ -114,6 +125,13 @@ def _parser() -> argparse.ArgumentParser:
         type=_depth,
         default=0.0,
         help="a mesh in front of the detector modulates what its channels count by so much (0.1: 10 %%; default: 0)",
+    )
+    parser.add_argument(
+        "--cryostat-time",
+        metavar="S",
+        type=_seconds,
+        default=TIME_CONSTANT,
+        help="time constant of the way of the sample's temperature to the setpoint, s (default: %(default)g)",
     )
     parser.add_argument(
         "--write-flat-field",
@@ -160,6 +178,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         analyser=arguments.analyser,
         rotation_centre=arguments.rotation_centre,
         mesh=arguments.flat_field_mesh,
+        cryostat_time=arguments.cryostat_time,
     )
     if arguments.write_flat_field is not None:
         return _write_flat_field(arguments.write_flat_field, options.mesh)

@@ -8,7 +8,7 @@ import numpy as np
 
 from microarpes.sim.analyser import Analyser
 from microarpes.sim.band import antinodal_polar
-from microarpes.sim.cryostat import Cryostat, VacuumGauge
+from microarpes.sim.cryostat import TIME_CONSTANT, Cryostat, VacuumGauge
 from microarpes.sim.exposure import Incident, Surroundings
 from microarpes.sim.fault_options import FaultRequest
 from microarpes.sim.faults import Faults
@@ -65,6 +65,8 @@ class Options:
         x, y, z at which the point that no rotation moves is in the beam.
     mesh : float
         Depth of the shadow of a mesh on the detector.
+    cryostat_time : float, s
+        Time constant of the sample's temperature.
     """
 
     prefix: str = "SIM:"
@@ -75,6 +77,7 @@ class Options:
     analyser: str = "ses"
     rotation_centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
     mesh: float = 0.0
+    cryostat_time: float = TIME_CONSTANT
 
     @property
     def frozen(self) -> bool:
@@ -126,7 +129,12 @@ class Beamline:
         self.shutter = Shutter(p)
         self.flux = IncidentFlux(p, self.ring, self.shutter, seed=seed, frozen=frozen)
         self.cryostat = Cryostat(
-            p, seed=seed, frozen=frozen, recorded=lambda: recorded("temperature"), warmed=self._warmed
+            p,
+            seed=seed,
+            frozen=frozen,
+            recorded=lambda: recorded("temperature"),
+            warmed=self._warmed,
+            time_constant=options.cryostat_time,
         )
         self.gauge = VacuumGauge(p, seed=seed, recorded=lambda: recorded("pressure"))
         self.heartbeat = count(0)
