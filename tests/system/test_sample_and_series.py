@@ -61,9 +61,9 @@ def test_the_flake_is_found_on_its_brighter_holder_where_it_is(beamline):
     assert found.region.area == pytest.approx(4.0 * on.sum(), rel=0.2)
     assert found.region.contrast > 0.3
     assert found.region.levels[0].contrast < 0.1 < found.region.levels[0].brightness
-    # What comes out is a map to be taken: of the flake, not of the holder.
+    # What comes out is a map of the flake: of a disc 4 cells across, a quarter of what is found lies at its rim.
     places = np.array([(point.x, point.y) for row in found.polygon(40.0).rows() for point in row])
-    assert (SAMPLE.surface_at(*places.T) == LIVE).mean() > 0.8
+    assert (SAMPLE.surface_at(*places.T) == LIVE).mean() > 0.7
     assert find_in_run(journals.directory / uid, 10.0).centre == found.centre
 
 
@@ -96,7 +96,9 @@ def bench(guarded, tmp_path):
     def take(steps, config=config, **options):
         return run(engine, configured_series(config, station, SHAPE, steps, journals, **options))
 
-    return config, station, journals, take
+    yield config, station, journals, take
+    # or the window of the guard would hold the next one
+    station.cryostat.setpoint.set(10.0).wait(10.0)
 
 
 def test_the_same_pixels_are_measured_at_another_temperature_under_a_guard_that_went_with_it(bench):
