@@ -30,6 +30,7 @@ from microarpes.beamline.config_sections import (
     Windows,
 )
 from microarpes.beamline.guard_config import GuardTable, complete, known_pvs
+from microarpes.beamline.series_config import SeriesSection
 from microarpes.devices.region import Region, antinodal_pair
 from microarpes.plans.fly import Fly
 from microarpes.plans.landmark import Landmark
@@ -64,6 +65,7 @@ class Config(Section):
     fly: Fly = Fly()
     reference: Reference | None = None
     landmark: Landmark | None = None
+    series: SeriesSection = SeriesSection()
     guards: GuardTable = Field(default_factory=dict)
 
     @model_validator(mode="after")

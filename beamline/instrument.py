@@ -41,6 +41,7 @@ def make_end_station(config: Config) -> EndStation:
     from microarpes.devices.environment import Cryostat, Heartbeat, Shutter, VacuumGauge
     from microarpes.devices.manipulator import Manipulator
     from microarpes.devices.over_count_guard import OverCountGuard
+    from microarpes.devices.source_demand import source_demand
 
     set_deadlines()
     limit = config.analyser.max_count_rate
@@ -62,6 +63,7 @@ def make_end_station(config: Config) -> EndStation:
         top_up=TopUp(config.beam.top_up_countdown_pv, name="top_up") if config.gate.top_up != "ignore" else None,
         guard=None if limit is None else OverCountGuard(config.analyser.count_rate_pv, limit=limit, name="guard"),
         watched=watched_device(config.guards),
+        demand=source_demand(config.series.pvs),
         close_when_paused=config.shutter.close_when_paused,
     )
 

@@ -23,6 +23,7 @@ from microarpes.beamline.followers import Followers
 from microarpes.beamline.guard_config import make_guards
 from microarpes.beamline.progress import ProgressDisplay
 from microarpes.beamline.resume import Objections, Unfinished, moved_away
+from microarpes.beamline.series_step import at_step_of
 from microarpes.beamline.stop_signals import StopSignals
 from microarpes.plans.fly import Fly
 from microarpes.plans.grid import RasterPoint
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from bluesky import RunEngine
 
     from microarpes.devices.end_station import EndStation
+    from microarpes.plans.landmark_imaging import LookBefore
 
 logger = logging.getLogger(__name__)
 
@@ -93,11 +95,13 @@ def configured_raster(
     *,
     backwards: bool = False,
     fly: Fly | None = None,
+    seen_before: LookBefore | None = None,
 ) -> MsgGenerator:
     """Return the plan of a raster with the region, windows, calibration and gate of a configuration.
 
     Frames go where the journals go, and no exposure begins while the journals cannot be written. A server is told why
-    the plan pauses, and can have it end after a row. With `fly` its rows are taken in flight.
+    the plan pauses, and can have it end after a row. With `fly` its rows are taken in flight;
+    `seen_before` is the landmark as another map of the same sample saw it.
 
     Raises
     ------
@@ -115,7 +119,7 @@ def configured_raster(
         limits=config.gate,
         backwards=backwards,
         fly=fly,
-        **between_rows(config, station, shape, config.windows),
+        **between_rows(config, station, shape, config.windows, seen_before=seen_before),
         **surroundings(config, station, journals, md or {}, server),
     )
 
@@ -143,6 +147,7 @@ def resumed_raster(
     def held(point: RasterPoint) -> Mapping[str, float]:
         return {**planned_position(point), **back}
 
+    config = at_step_of(config, unfinished.start)
     objections = Objections(unfinished.start, accept_differences, tell)
     resumes = {"resumes": unfinished.uid, "resumed_pixels": len(unfinished.done)}
     return gap_raster(

@@ -14,6 +14,7 @@ import numpy as np
 from microarpes.beamline.engine import RAW_JOURNAL
 from microarpes.beamline.journal import JournalWriter, read_documents, stream_events
 from microarpes.beamline.journal_lock import is_being_written
+from microarpes.beamline.repeats import series_of
 from microarpes.beamline.run_chain import read_chain
 from microarpes.beamline.stored_run import StoredRun
 from microarpes.devices.end_station import EndStation
@@ -63,7 +64,7 @@ class Unfinished:
     @property
     def described(self) -> dict[str, Any]:
         """What the start document says of sample, seed and the other maps of a series."""
-        return {name: self.start[name] for name in ("sample", "seed", "repeat") if name in self.start}
+        return {name: self.start[name] for name in ("sample", "seed", "repeat", "series") if name in self.start}
 
     @property
     def shape(self) -> Shape:
@@ -132,12 +133,22 @@ def raster_so_far(chain: Sequence[StoredRun]) -> Unfinished:
 
 
 def _landmark(chain: Sequence[StoredRun]) -> LookBefore | None:
+    """Return the look that later ones are compared with: the first one, in a series that of its first map."""
     looks = [doc["data"] for run in chain for doc in stream_events(run.folder / RAW_JOURNAL, "drift")
              if doc["data"]["status"] == "ok"]  # fmt: skip
     if not looks:
         return None
+    first = str(series_of(chain[-1].start).get("first", ""))
+    if first and first not in {str(run.start["uid"]) for run in chain}:
+        before = _landmark(read_chain(chain[-1].folder.resolve().parent / first, lean=True))
+        if before is not None:
+            return LookBefore(before.image, before.image_error, _shift(looks[-1]))
     image, errors = (np.asarray(looks[0][key], dtype=np.float64) for key in ("image", "image_error"))
-    return LookBefore(image, errors, (float(looks[-1]["shift_x"]), float(looks[-1]["shift_y"])))
+    return LookBefore(image, errors, _shift(looks[-1]))
+
+
+def _shift(look: Document) -> tuple[float, float]:
+    return float(look["shift_x"]), float(look["shift_y"])
 
 
 def _held(chain: Sequence[StoredRun]) -> dict[str, float]:

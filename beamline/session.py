@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,13 @@ BANNER = """micro-ARPES session on {name}; runs are kept in {directory}
   RE(fly(10, 10, step=10.0))            the same with the rows taken in flight
   RE(resume())                          what is left of the newest raster, or of another: resume("3f2a")
   RE(repeat(shape, 5))                  five maps of a shape, every other backwards
+  RE(series(shape, [{{"temperature": 10}}, {{"temperature": 110}}]))   a map of the same pixels at each step
+                                        a step may also name photon_energy, polarisation, region, windows
   where()                               which spot of the sample, which pixel of the last map the beam is on
   RE(go(23))                            go back to a pixel of the last map, or of another: go((3, 1), run="3f2a")
   RE(long_spectrum(23, time=60.0))      count there for so many s, or: counts=1e7, or target_sigma=0.5 (meV)
+  RE(find_sample(width=2000.0))         coarse map, of all the reach without a width; sample_on() tells what is on it
+  RE(raster(sample_on().grid()))        a map of the sample that was found, or of sample_on().polygon(step=5.0)
   RE(focus(FocusLines(x=75, y=0, focus=(-200, -100, 0, 100, 200))))     spot size against z; go=True goes there
   RE(align(go=True, save="aligned"))    tilt until the antinodal cut is symmetric, save windows about its middle
   RE(fs_map(-2, 12, 15))                a frame at each of 15 polar angles, deg, on the spot of now
@@ -54,6 +59,7 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
     from microarpes.beamline import before_map
     from microarpes.beamline.control import ControlServer
     from microarpes.beamline.engine import Watcher, make_engine
+    from microarpes.beamline.find_sample import FoundSample, configured_search, find_in_run
     from microarpes.beamline.flux_shift import configured_flux_check, with_shift
     from microarpes.beamline.followers import Followers
     from microarpes.beamline.long_spectra import go_to_pixel
@@ -64,6 +70,7 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
     from microarpes.beamline.repeats import repeated
     from microarpes.beamline.resume import close_orphan, find_unfinished
     from microarpes.beamline.run_names import run_folder
+    from microarpes.beamline.series import configured_series
     from microarpes.beamline.stop_signals import StopSignals
     from microarpes.plans import shapes
     from microarpes.plans.flux_steps import FluxSteps
@@ -115,6 +122,10 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
 
         return repeated(n, one, server.control.row_stop.is_set)
 
+    def series(shape: shapes.Shape, steps: Sequence[Any], *, focus: FocusLines | None = None, **md: Any) -> Any:
+        """Take a map of a shape at each step: temperature (K), photon_energy (eV), polarisation, region, windows."""
+        return configured_series(config, station, shape, steps, journals, md, server, focus=focus)
+
     sample = make_sample_frame(config, station)
 
     def where(run: str = "-1") -> Whereabouts:
@@ -142,6 +153,14 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
         return spectrum_of_pixel(
             config, station, journals, places, pixel, goal, md, server, accept_differences=accept_differences
         )
+
+    def find_sample(*, exposure: float = 0.02, **where: Any) -> Any:
+        """Coarse map about `centre`, `width` um wide, or of all the reach; where the sample is on it."""
+        return configured_search(config, station, journals, None, server, exposure=exposure, **where)
+
+    def sample_on(run: str = "-1") -> FoundSample:
+        """Tell where the sample is on the newest map, or on another: a coarse one that was resumed, say."""
+        return find_in_run(run_folder(directory, run), min(config.source.spot_size))
 
     def focus(lines: FocusLines, *, go: bool = False, **md: Any) -> Any:
         """Spot size along `lines`, and the best focus; go there if asked to."""
@@ -183,9 +202,12 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
         "fly": fly,
         "resume": resume,
         "repeat": repeat,
+        "series": series,
         "where": where,
         "go": go,
         "long_spectrum": long_spectrum,
+        "find_sample": find_sample,
+        "sample_on": sample_on,
         "focus": focus,
         "FocusLines": FocusLines,
         "align": align,

@@ -38,8 +38,8 @@ class EndStation:
 
     Parameters
     ----------
-    manipulator, analyser, beam, shutter, cryostat, gauge, source, heartbeat, guard, top_up, watched
-        The connected devices; `watched` is what the guards of a run look at.
+    manipulator, analyser, beam, shutter, cryostat, gauge, source, heartbeat, guard, top_up, watched, demand
+        The connected devices; `watched` is what the guards of a run look at, `demand` what sets the source.
     close_when_paused : bool
     """
 
@@ -59,6 +59,7 @@ class EndStation:
         guard: OverCountGuard | None = None,
         top_up: TopUp | None = None,
         watched: Device | None = None,
+        demand: Device | None = None,
         close_when_paused: bool = False,
         name: str = "end_station",
     ) -> None:
@@ -71,7 +72,7 @@ class EndStation:
         self.heartbeat = heartbeat
         self.guard = guard
         self.top_up = top_up
-        self.watched, self.close_when_paused = watched, close_when_paused
+        self.watched, self.demand, self.close_when_paused = watched, demand, close_when_paused
         self.kept_shutter = KeptShutter(shutter)
         self._attempt = Evidence()
         self._arrived: dict[str, float] = {}
@@ -123,7 +124,7 @@ class EndStation:
             self.gauge,
             self.source,
             self.heartbeat,
-            *(device for device in (self.guard, self.top_up, self.watched) if device is not None),
+            *(device for device in (self.guard, self.top_up, self.watched, self.demand) if device is not None),
         )
 
     def set(self, request: Mapping[str, float], *, ahead: bool = False, flown: Flown | None = None) -> Outcome:

@@ -7,12 +7,13 @@ import asyncio
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import numpy as np
 
 from microarpes.sim.channel_access import fast_event_loop, interfaces_from_environment, quiet_logs
+from microarpes.sim.cryostat import TIME_CONSTANT
 from microarpes.sim.fault_kinds import KINDS
 from microarpes.sim.fault_options import FORM, FaultRequest, parse_fault
 from microarpes.sim.flat_field import mesh_shadow
@@ -41,14 +42,19 @@ def _seed(value: str) -> int:
     return seed
 
 
-def _rate(value: str) -> float:
-    try:
-        rate = float(value)
-    except ValueError:
-        rate = math.nan
-    if not 0.0 < rate <= 1e9:
-        raise argparse.ArgumentTypeError(f"{value!r} is not a rate in counts/s above 0 and up to 1e9")
-    return rate
+def _within(low: float, high: float, what: str) -> Callable[[str], float]:
+    """Return what reads a number from `low` to `high`."""
+
+    def read(value: str) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not low <= number <= high:
+            raise argparse.ArgumentTypeError(f"{value!r} is not {what} from {low:g} to {high:g}")
+        return number
+
+    return read
 
 
 def _centre(value: str) -> tuple[float, float, float]:
@@ -59,26 +65,6 @@ def _centre(value: str) -> tuple[float, float, float]:
     if not all(abs(part) <= 1e5 for part in (x, y, z)):
         raise argparse.ArgumentTypeError(f"{value!r} is not X,Y,Z: three numbers of um up to 1e5")
     return x, y, z
-
-
-def _depth(value: str) -> float:
-    try:
-        depth = float(value)
-    except ValueError:
-        depth = math.nan
-    if not 0.0 <= depth <= 0.5:
-        raise argparse.ArgumentTypeError(f"{value!r} is not a depth of modulation from 0 to 0.5")
-    return depth
-
-
-def _shift(value: str) -> float:
-    try:
-        shift = float(value)
-    except ValueError:
-        shift = math.nan
-    if not 0.0 <= shift <= 50.0:
-        raise argparse.ArgumentTypeError(f"{value!r} is not a shift in meV from 0 to 50")
-    return shift
 
 
 def _fault(option: str) -> FaultRequest:
@@ -95,7 +81,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--prefix", default="SIM:", help="of every PV (default: %(default)s)")
     parser.add_argument("--seed", type=_seed, default=7, help="of the sample and of all noise (default: %(default)s)")
     parser.add_argument(
-        "--rate", type=_rate, default=2e5, help="detector counts/s with the beam on live flake (default: %(default)g)"
+        "--rate",
+        type=_within(1e-3, 1e9, "a rate in counts/s"),
+        default=2e5,
+        help="detector counts/s with the beam on live flake (default: %(default)g)",
     )
     parser.add_argument(
         "--noise",
@@ -121,9 +110,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--flat-field-mesh",
         metavar="DEPTH",
-        type=_depth,
+        type=_within(0.0, 0.5, "a depth of modulation"),
         default=0.0,
         help="a mesh in front of the detector modulates what its channels count by so much (0.1: 10 %%; default: 0)",
+    )
+    parser.add_argument(
+        "--cryostat-time",
+        metavar="S",
+        type=_within(0.01, 1e5, "a time constant in s"),
+        default=TIME_CONSTANT,
+        help="time constant of the way of the sample's temperature to the setpoint, s (default: %(default)g)",
     )
     parser.add_argument(
         "--write-flat-field",
@@ -133,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--space-charge",
         metavar="MEV",
-        type=_shift,
+        type=_within(0.0, 50.0, "a shift in meV"),
         default=0.0,
         help="by how much all energies are too high at full ring current without attenuation, in proportion to the "
         "flux on the sample (default: 0)",
@@ -179,6 +175,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         rotation_centre=arguments.rotation_centre,
         mesh=arguments.flat_field_mesh,
         space_charge=arguments.space_charge,
+        cryostat_time=arguments.cryostat_time,
     )
     if arguments.write_flat_field is not None:
         return _write_flat_field(arguments.write_flat_field, options.mesh)

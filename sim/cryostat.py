@@ -31,6 +31,8 @@ class Cryostat:
         The sample temperature (K) to show instead, where a recording has one.
     warmed : callable
         By how much a fault has warmed the sample, K.
+    time_constant : float, s
+        Of the first-order approach to the setpoint.
     """
 
     def __init__(
@@ -41,7 +43,9 @@ class Cryostat:
         frozen: bool = False,
         recorded: Recorded = lambda: None,
         warmed: Callable[[], float] = lambda: 0.0,
+        time_constant: float = TIME_CONSTANT,
     ) -> None:
+        self._time_constant = time_constant
         self._recorded, self._warmed = recorded, warmed
         self._noise = 0.0 if frozen else SENSOR_NOISE
         self._rng = np.random.default_rng([seed, 0x336])
@@ -69,7 +73,7 @@ class Cryostat:
     @property
     def temperature(self) -> float:
         """True sample temperature now, K."""
-        gone = math.exp(-(time.monotonic() - self._since) / TIME_CONSTANT)
+        gone = math.exp(-(time.monotonic() - self._since) / self._time_constant)
         held = self._setpoint + (self._from - self._setpoint) * gone
         return min(WARMEST, max(0.0, held + self._warmed()))
 

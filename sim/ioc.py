@@ -9,7 +9,7 @@ import numpy as np
 from microarpes.sim.analyser import Analyser
 from microarpes.sim.attenuator import Attenuator
 from microarpes.sim.band import antinodal_polar
-from microarpes.sim.cryostat import Cryostat, VacuumGauge
+from microarpes.sim.cryostat import TIME_CONSTANT, Cryostat, VacuumGauge
 from microarpes.sim.exposure import Incident, Surroundings
 from microarpes.sim.fault_options import FaultRequest
 from microarpes.sim.faults import Faults
@@ -68,6 +68,8 @@ class Options:
         Depth of the shadow of a mesh on the detector.
     space_charge : float
         By how much all energies are too high at full ring current without attenuation, meV.
+    cryostat_time : float, s
+        Time constant of the sample's temperature.
     """
 
     prefix: str = "SIM:"
@@ -79,6 +81,7 @@ class Options:
     rotation_centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
     mesh: float = 0.0
     space_charge: float = 0.0
+    cryostat_time: float = TIME_CONSTANT
 
     @property
     def frozen(self) -> bool:
@@ -131,7 +134,12 @@ class Beamline:
         self.attenuator = Attenuator(p)
         self.flux = IncidentFlux(p, self.ring, self.shutter, self.attenuator, seed=seed, frozen=frozen)
         self.cryostat = Cryostat(
-            p, seed=seed, frozen=frozen, recorded=lambda: recorded("temperature"), warmed=self._warmed
+            p,
+            seed=seed,
+            frozen=frozen,
+            recorded=lambda: recorded("temperature"),
+            warmed=self._warmed,
+            time_constant=options.cryostat_time,
         )
         self.gauge = VacuumGauge(p, seed=seed, recorded=lambda: recorded("pressure"))
         self.heartbeat = count(0)

@@ -16,8 +16,11 @@ from microarpes.sim.process import running_ioc
 
 @pytest.fixture(scope="session")
 def ioc(ioc_port):
-    """The simulated beamline at the port this process' libca looks at; counts fast, so that exposures can be short."""
-    with running_ioc(arguments=["--seed", "7", "--rate", "3e6"], port=ioc_port) as running:
+    """The simulated beamline at the port this process' libca looks at; counts fast, so that exposures can be short.
+
+    Its sample comes to another temperature in a second.
+    """
+    with running_ioc(arguments=["--seed", "7", "--rate", "3e6", "--cryostat-time", "0.2"], port=ioc_port) as running:
         yield running
 
 
