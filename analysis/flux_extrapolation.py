@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import chi2 as chi2_distribution
+from scipy.special import chdtrc
 
 __all__ = ["FluxExtrapolation", "extrapolate_to_no_flux"]
 
@@ -103,7 +103,7 @@ def _line(flux: Array, hours: Array, edge: Array, error: Array, working: float, 
     found = covariance @ (columns.T @ (edge / error))
     errors = np.sqrt(np.diag(covariance))
     chi2, dof = float(((edge / error - columns @ found) ** 2).sum()), len(edge) - len(found)
-    if chi2_distribution.sf(chi2, dof) < CHANCE:
+    if chdtrc(dof, chi2) < CHANCE:
         return _nothing("misfit", chi2, dof)
     return FluxExtrapolation(
         shift=float(found[1]),

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t as student
+from scipy.special import stdtr
 
 from microarpes.analysis.line_shape import Array
 
@@ -204,7 +204,7 @@ class _Field:
         likelihood, slope, error, spread = (np.concatenate([part[k] for part in parts]) for k in range(4))
         weight = np.exp(likelihood - likelihood.max())
         weight /= weight.sum()
-        p = float((weight * 2.0 * student.sf(np.abs(slope) / error, n - 2)).sum())
+        p = float((weight * 2.0 * stdtr(n - 2, -np.abs(slope) / error)).sum())
         mean = float((weight * slope).sum())
         stderr = float(np.sqrt((weight * (error**2 + (slope - mean) ** 2)).sum()))
         noise = float((1.0 / self.total).mean())

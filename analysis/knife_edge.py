@@ -18,8 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import least_squares
-from scipy.special import ndtr, xlogy
-from scipy.stats import chi2 as chi2_distribution
+from scipy.special import chdtrc, ndtr, xlogy
 
 from microarpes.analysis.units import FWHM_PER_SIGMA
 
@@ -161,7 +160,7 @@ def _fit(x: Array, n: Array, beam: Array, sigma: Array, *, poisson: bool) -> Kni
     chi2 = float((residuals(mean_of(fit.x)) ** 2).sum())
     per_dof = chi2 / max(x.size - 4, 1)
     levels = {"low": low, "high": high, "chi2_per_dof": per_dof}
-    if chi2_distribution.sf(float((residuals(level) ** 2).sum()) - chi2, 3) > CHANCE:
+    if chdtrc(3, max(float((residuals(level) ** 2).sum()) - chi2, 0.0)) > CHANCE:
         return _no_edge("no-edge", **levels)
     if per_dof > MAX_CHI2:
         return _no_edge("misfit", **levels)

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
-from scipy.stats import chi2
+from scipy.special import chdtr, chdtrc, gammaincinv
 
 from microarpes.analysis.line_shape import Array
 
@@ -113,7 +113,7 @@ def intrinsic_spread(values: ArrayLike, stderr: ArrayLike) -> IntrinsicSpread:
         mean = float(x[0]) if n else np.nan
         return IntrinsicSpread(mean, np.nan, np.nan, np.nan, np.nan, np.nan, False, n)
     found = _heterogeneity(x, s, 0.0)
-    low = float(chi2.ppf((1.0 - CONFIDENCE) * chi2.cdf(found, n - 1), n - 1))
+    low = _chi2_quantile((1.0 - CONFIDENCE) * float(chdtr(n - 1, found)), n - 1)
     variance = _variance_where(x, s, n - 1.0)
     weight = 1.0 / (variance + s**2)
     total = float(weight.sum())
@@ -127,9 +127,14 @@ def intrinsic_spread(values: ArrayLike, stderr: ArrayLike) -> IntrinsicSpread:
         intrinsic=intrinsic,
         intrinsic_stderr=float(np.sqrt(2.0 * (n - 1)) / fall / (2.0 * intrinsic)) if intrinsic > 0 else np.nan,
         upper_limit=float(np.sqrt(_variance_where(x, s, low))) if low > 0 else np.nan,
-        resolved=found > float(chi2.ppf(CONFIDENCE, n - 1)),
+        resolved=found > _chi2_quantile(CONFIDENCE, n - 1),
         n=n,
     )
+
+
+def _chi2_quantile(probability: float, dof: int) -> float:
+    """Return below what chi2 is with a probability."""
+    return 2.0 * float(gammaincinv(0.5 * dof, probability))
 
 
 def constant_chi2(values: ArrayLike, stderr: ArrayLike) -> ConstantTest:
@@ -152,7 +157,7 @@ def constant_chi2(values: ArrayLike, stderr: ArrayLike) -> ConstantTest:
     total = float((s**-2.0).sum())
     constant, dof = float((x * s**-2.0).sum()) / total, int(x.size) - 1
     found = _heterogeneity(x, s, 0.0) if dof else np.nan
-    return ConstantTest(constant, total**-0.5, found, dof, float(chi2.sf(found, dof)) if dof else np.nan)
+    return ConstantTest(constant, total**-0.5, found, dof, float(chdtrc(dof, found)) if dof else np.nan)
 
 
 def measured_pairs(values: ArrayLike, stderr: ArrayLike) -> tuple[Array, Array]:

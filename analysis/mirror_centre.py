@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import chi2 as chi2_distribution
+from scipy.special import chdtrc
 
 from microarpes.analysis.settings import check_number
 
@@ -228,7 +228,7 @@ def _judged(
     # Slopes of the spline through noise alone.
     noise = float((((slope @ np.linalg.inv(normal)) * slope).sum(axis=2) * weight).sum())
     true = information - noise
-    if chi2_distribution.sf(explained, freedom) > CHANCE or variation < LEAST_CONTRAST**2:
+    if chdtrc(freedom, max(explained, 0.0)) > CHANCE or variation < LEAST_CONTRAST**2:
         return _nothing("flat", variation**0.5)
     if not true > noise:
         return _nothing("lost", variation**0.5)
@@ -236,7 +236,7 @@ def _judged(
     _, _, left = _even_fit(counts, weight, both)
     oddness = float((weight * (residual**2 - left**2)).sum())
     freedom = counts.shape[0] * odd.shape[1] - 1
-    p_value = float(chi2_distribution.sf(oddness, freedom))
+    p_value = float(chdtrc(freedom, max(oddness, 0.0)))
     asymmetry = (max(oddness - freedom, 0.0) / total / variation) ** 0.5
     if p_value < CHANCE:
         return MirrorCentre(np.nan, np.nan, variation**0.5, asymmetry, p_value, "lost")

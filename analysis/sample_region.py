@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import label
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 __all__ = ["Level", "SampleRegion", "sample_region"]
 
@@ -206,4 +206,5 @@ def _split(brightness: Array, error: Array) -> tuple[float, float]:
 def _is_level(brightness: Array, error: Array) -> bool:
     """Return whether values are the same within their errors."""
     mean = float(np.average(brightness, weights=error**-2.0))
-    return bool(chi2.sf(float((((brightness - mean) / error) ** 2).sum()), brightness.size - 1) > LEVEL)
+    chi2 = float((((brightness - mean) / error) ** 2).sum())
+    return bool(chdtrc(brightness.size - 1, chi2) > LEVEL)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -13,6 +13,9 @@ from microarpes.beamline.page_process import shown_page
 from microarpes.beamline.window_file import load_windows
 from microarpes.plans.grid import RasterGrid
 from microarpes.plans.shapes import Shape
+
+if TYPE_CHECKING:
+    from microarpes.beamline.raster_run import RasterOutcome
 
 
 class RunFailed(Exception):
@@ -71,7 +74,6 @@ def resume_map(
     folder = run_folder(directory, name)
     unfinished = find_unfinished(folder)
     station = connect_end_station(config)
-    from microarpes.beamline.finish import finish_run
     from microarpes.beamline.raster_run import run_raster
 
     close_orphan(folder)
@@ -81,7 +83,14 @@ def resume_map(
             config, station, unfinished, folder.parent, stream=sys.stdout, wait_for_control=control,
             accept_differences=accept_differences,
         )  # fmt: skip
-    finish_run(folder.parent, outcome, summary=summary)
+    _finish(folder.parent, outcome, summary)
+
+
+def _finish(directory: Path, outcome: RasterOutcome, summary: Path | None) -> None:
+    # What draws reports takes half a second to load: time of the beam before a run, none after it.
+    from microarpes.beamline.finish import finish_run
+
+    finish_run(directory, outcome, summary=summary)
 
 
 def _numbered(file: Path | None, number: int) -> Path | None:
@@ -143,7 +152,6 @@ def run_map(
         sys.stdout.write("".join(f"to be agreed to: {line}\n" for line in outlook.doubts))
         return
     agreed(outlook, yes)
-    from microarpes.beamline.finish import finish_run
     from microarpes.beamline.raster_run import run_raster
     from microarpes.beamline.repeats import repeats
 
@@ -154,4 +162,4 @@ def run_map(
                 config, station, shape, directory, stream=sys.stdout, wait_for_control=control, backwards=backwards,
                 md=md if repeat > 1 else None, fly=config.fly if fly else None,
             )  # fmt: skip
-            finish_run(directory, outcome, summary=_numbered(summary, number) if number > 1 else summary)
+            _finish(directory, outcome, _numbered(summary, number) if number > 1 else summary)
