@@ -78,6 +78,7 @@ class Axis(Device):
         #: Seconds the last move may take before it counts as stalled.
         self.allowed = 0.0
         self._moving: Outcome | None = None
+        self._others: dict[str, EpicsSignalRO] = {}
         self._settings = WatchedSettings({field.name: getattr(self, field.name) for field in fields(MotorSettings)})
         self.setpoint.subscribe(self._on_connection, event_type=self.setpoint.SUB_META, run=False)
         for limit in (self.low_limit, self.high_limit):
@@ -144,6 +145,24 @@ class Axis(Device):
         return (
             f"outside the soft limits [{settings.low_limit:g}, {settings.high_limit:g}] {self.units} of {self.prefix}"
         )
+
+    def signal_of(self, field: str) -> EpicsSignalRO:
+        """Return a monitored signal of a field of the record, such as ``.RBV``: the same each time.
+
+        It lives as long as the axis. libca has one channel for all who ask for a name: one that is let go in between
+        may take that of another signal with it, which then reads whatever is connected next.
+        """
+        if field not in self._others:
+            self._others[field] = EpicsSignalRO(
+                f"{self.prefix}{field}", name=f"{self.name}{field}".replace(".", "_"), auto_monitor=True
+            )
+        return self._others[field]
+
+    def destroy(self) -> None:
+        """Let go of all channels."""
+        for signal in self._others.values():
+            signal.destroy()
+        super().destroy()
 
     def set_velocity(self, velocity: float) -> None:
         """Have the next moves made at a velocity, units/s, and wait until the record has it.

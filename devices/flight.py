@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from ophyd import EpicsSignalRO
 from ophyd.signal import EpicsSignalBase
 from ophyd.status import Status
 
@@ -98,7 +97,7 @@ class Flight:
     axes : mapping of str to Axis
         Connected; those that may fly.
     readbacks : mapping of str to EpicsSignalBase, optional
-        Monitored readbacks of the same; by default connections of their own, as that of an `Axis` is not monitored.
+        Monitored readbacks of the same; by default `Axis.signal_of`, as the readback of an `Axis` is not monitored.
     """
 
     parent = None
@@ -106,14 +105,7 @@ class Flight:
 
     def __init__(self, axes: Mapping[str, Axis], readbacks: Mapping[str, EpicsSignalBase] | None = None) -> None:
         self._axes = dict(axes)
-        self._own = readbacks is None
-        self._readbacks: dict[str, EpicsSignalBase] = dict(
-            readbacks
-            or {
-                name: EpicsSignalRO(axis.readback.pvname, name=f"flight_{name}", auto_monitor=True)
-                for name, axis in self._axes.items()
-            }
-        )
+        self._readbacks = dict(readbacks or {name: axis.signal_of(".RBV") for name, axis in self._axes.items()})
         self._lock, self._busy = threading.Lock(), threading.Lock()
         self._leg: Leg | None = None
         self._move: Status | None = None
@@ -125,11 +117,11 @@ class Flight:
         self.velocities: dict[str, float] = {}
         #: Why the last flight was none, or ended badly; empty if all is well.
         self.error = ""
-        for name, signal in self._readbacks.items():
-            signal.subscribe(self._listener(name), run=False)
-        if self._own:
-            for signal in self._readbacks.values():
-                signal.wait_for_connection(timeout=CONNECTION_TIMEOUT)
+        self._heard = [
+            (signal, signal.subscribe(self._listener(name), run=False)) for name, signal in self._readbacks.items()
+        ]
+        for signal in self._readbacks.values():
+            signal.wait_for_connection(timeout=CONNECTION_TIMEOUT)
 
     def _listener(self, name: str) -> Any:
         def heard(value: Any = None, timestamp: float = 0.0, **_: Any) -> None:
@@ -234,20 +226,17 @@ class Flight:
 
     def lowest_velocity(self, name: str) -> float:
         """Return VBAS, units/s; 0 of a record that has none."""
-        base = EpicsSignalRO(f"{self._axes[name].prefix}.VBAS", name=f"base_{name}")
+        base = self._axes[name].signal_of(".VBAS")
         try:
             base.wait_for_connection(timeout=CONNECTION_TIMEOUT)
-            return float(base.get())
         except TimeoutError:
             return 0.0
-        finally:
-            base.destroy()
+        return float(base.get())
 
     def destroy(self) -> None:
-        """Let go of the connections that were made for it."""
-        if self._own:
-            for signal in self._readbacks.values():
-                signal.destroy()
+        """Hear no more of the axes."""
+        for signal, number in self._heard:
+            signal.unsubscribe(number)
 
 
 def mean_and_width(times: Any, places: Any, begin: float, end: float) -> tuple[float, float]:

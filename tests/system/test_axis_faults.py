@@ -115,13 +115,11 @@ def test_a_backlash_approach_comes_from_its_side_and_in_its_time(x):
     put(f"{PREFIX}.BDST", 30.0)
     put(f"{PREFIX}.BVEL", 10.0)
     until(lambda: (x.settings.backlash, x.settings.backlash_velocity) == (30.0, 10.0))
-    from epics import PV
-
-    seen = []
-    readback = PV(f"{PREFIX}.RBV", callback=lambda value, **_: seen.append(value))
-    assert readback.wait_for_connection(10.0)
+    seen, readback = [], x.signal_of(".RBV")
+    readback.wait_for_connection(timeout=10.0)
+    number = readback.subscribe(lambda value, **_: seen.append(value), run=False)
     x.set(-100.0).wait(30.0)
-    readback.disconnect()
+    readback.unsubscribe(number)
     assert min(seen) < -125.0
     assert x.position == pytest.approx(-100.0, abs=x.tolerance)
 
