@@ -27,7 +27,7 @@ from microarpes.plans.gate import Gate
 from microarpes.plans.limits import GateLimits
 from microarpes.plans.point_run import go_to, point_run, tell
 from microarpes.plans.reference import Reference
-from microarpes.plans.reference_edge import EdgeFit, FitEdges, edge_problem, is_precise, measure_edge
+from microarpes.plans.reference_edge import EdgeFit, FitEdges, edge_problem, edge_values, is_precise, measure_edge
 from microarpes.plans.reference_measurement import IMPRECISE, OK, resting_place
 from microarpes.plans.reference_sum import ReferenceSum
 from microarpes.plans.take_point import MsgGenerator, PointTaker
@@ -205,21 +205,10 @@ class _Check:
     def _values(self, fraction: float, summed: ReferenceSum, fit: EdgeFit, status: str) -> dict[str, Any]:
         transmission = fraction * self.working
         return {
-            "time": summed.time,
+            **edge_values(summed, fit, status),
             "fraction": float(fraction),
             "transmission": transmission,
             "flux": summed.flux * (1.0 if self._gated else transmission),
-            "ef": [float(value) for value in fit.ef],
-            "ef_error": [float(value) for value in fit.ef_error],
-            "resolution": float(fit.resolution),
-            "resolution_error": float(fit.resolution_error),
-            "temperature": summed.temperature,
-            "photon_energy": summed.photon_energy,
-            "ring_current": summed.ring_current,
-            "exposures": summed.exposures,
-            "deviance": float(fit.deviance),
-            "dof": float(fit.dof),
-            "status": status,
         }
 
 

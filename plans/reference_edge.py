@@ -87,6 +87,24 @@ def measure_edge(
         wanted = summed.exposures + max(1, math.ceil(summed.exposures * _missing(found, reference)))
 
 
+def edge_values(summed: ReferenceSum, fit: EdgeFit, status: str) -> dict[str, Any]:
+    """Return what an event says of a measured edge; its ``ef_error`` is that of counting."""
+    return {
+        "time": summed.time,
+        "ef": [float(value) for value in fit.ef],
+        "ef_error": [float(value) for value in fit.ef_error],
+        "resolution": float(fit.resolution),
+        "resolution_error": float(fit.resolution_error),
+        "temperature": summed.temperature,
+        "photon_energy": summed.photon_energy,
+        "ring_current": summed.ring_current,
+        "exposures": summed.exposures,
+        "deviance": float(fit.deviance),
+        "dof": float(fit.dof),
+        "status": status,
+    }
+
+
 def is_precise(fit: EdgeFit, reference: Reference) -> bool:
     """Tell whether E_F of every window is known as well as was asked for."""
     return not fit.problem and max(fit.ef_error) <= reference.target_error

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from microarpes.devices.calibration_record import CalibrationRecord, MeasuredReference
 from microarpes.devices.region import AngleWindow
 from microarpes.plans.reference import Reference
-from microarpes.plans.reference_edge import EdgeFit, FitEdges, edge_problem, is_precise, measure_edge
+from microarpes.plans.reference_edge import EdgeFit, FitEdges, edge_problem, edge_values, is_precise, measure_edge
 from microarpes.plans.reference_sum import ReferenceSum
 from microarpes.plans.refusals import pause_with_reason
 from microarpes.plans.start_document import ef_error
@@ -167,21 +167,11 @@ class ReferenceMeasurement:
         """Return the record: that of the start, with what was measured now."""
         return {
             **self._record,
-            "time": summed.time,
-            "ef": [float(value) for value in fit.ef],
+            **edge_values(summed, fit, status),
             "ef_error": [ef_error(float(value), self._record) for value in fit.ef_error],
-            "resolution": float(fit.resolution),
-            "resolution_error": float(fit.resolution_error),
-            "temperature": summed.temperature,
             "temperature_error": float(self._record.get("temperature_error", 0.0)),
             "gain": float(self._record.get("gain", 1.0)),
             "reference": self.reference.name,
-            "photon_energy": summed.photon_energy,
-            "ring_current": summed.ring_current,
-            "exposures": summed.exposures,
-            "deviance": float(fit.deviance),
-            "dof": float(fit.dof),
-            "status": status,
         }
 
     def _go_home(self, taker: PointTaker) -> MsgGenerator:

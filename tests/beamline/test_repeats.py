@@ -6,7 +6,7 @@ import pytest
 from bluesky.utils import Msg
 
 from microarpes.beamline.cli import main
-from microarpes.beamline.repeats import repeated, repeats
+from microarpes.beamline.repeats import numbered, one_after_another, repeated, repeats
 
 
 def one(taken):
@@ -49,3 +49,17 @@ def test_what_is_no_number_of_maps_is_refused(number):
 def test_a_resumed_map_is_not_repeated(capsys):
     assert main(["map", "--config", "nowhere.toml", "--no-page", "--resume", "-1", "--repeat", "2"]) == 2
     assert "--resume goes on as the run began" in capsys.readouterr().err
+
+
+def test_maps_know_those_before_them_and_the_operator_ends_the_series():
+    seen = []
+
+    def one(before):
+        seen.append(before)
+        yield from ()
+        return f"uid {len(seen)}"
+
+    assert finish(one_after_another([one] * 3)) == ["uid 1", "uid 2", "uid 3"]
+    assert seen == [(), ("uid 1",), ("uid 1", "uid 2")]
+    assert finish(one_after_another([one] * 3, lambda: True)) == ["uid 4"]
+    assert [told["series"]["number"] for told in numbered("series", 3)] == [1, 2, 3]

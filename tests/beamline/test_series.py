@@ -10,7 +10,6 @@ import pytest
 
 from microarpes.beamline.config import ConfigError, parse_config, simulated_config, simulated_text
 from microarpes.beamline.journal import JournalWriter
-from microarpes.beamline.repeats import numbered, one_after_another
 from microarpes.beamline.resume import find_unfinished
 from microarpes.beamline.series import configured_series
 from microarpes.beamline.series_step import SeriesStep, at_step_of, plan_steps, read_steps
@@ -162,24 +161,3 @@ def test_a_map_that_is_resumed_still_compares_its_landmark_with_that_of_the_firs
     assert second.described["series"] == linked["series"]
     alone = find_unfinished(write("alone", [3.0, 4.0], [5.0, 6.0], series="what a user calls so"))
     assert (alone.landmark.image.tolist(), alone.landmark.shift) == ([[3.0]], (6.0, 0.0))
-
-
-def test_maps_know_those_before_them_and_the_operator_ends_the_series():
-    seen = []
-
-    def one(before):
-        seen.append(before)
-        yield from ()
-        return f"uid {len(seen)}"
-
-    def finish(plan):
-        while True:
-            try:
-                next(plan)
-            except StopIteration as end:
-                return end.value
-
-    assert finish(one_after_another([one] * 3)) == ["uid 1", "uid 2", "uid 3"]
-    assert seen == [(), ("uid 1",), ("uid 1", "uid 2")]
-    assert finish(one_after_another([one] * 3, lambda: True)) == ["uid 4"]
-    assert [told["series"]["number"] for told in numbered("series", 3)] == [1, 2, 3]
