@@ -5,10 +5,10 @@ from __future__ import annotations
 import h5py
 import numpy as np
 import pytest
+from session_runs import events, run, start_of
 
 from microarpes.beamline.before_map import configured_alignment, configured_focus, configured_fs_map
 from microarpes.beamline.engine import make_engine
-from microarpes.beamline.journal import read_documents, stream_events
 from microarpes.beamline.window_file import load_windows
 from microarpes.plans.focus import FocusLines
 from microarpes.sim.sample import LIVE, Sample
@@ -25,24 +25,6 @@ def beamline(config, station, tmp_path):
     yield config, station, journals, lambda plan: run(engine, plan)
     for name, axis in station.manipulator.axes.items():
         axis.set(POLAR if name == "polar" else 0.0).wait(20.0)
-
-
-def run(engine, plan):
-    results = []
-
-    def kept():
-        results.append((yield from plan))
-
-    engine(kept())
-    return results[0]
-
-
-def events(journals, uid, stream):
-    return [doc["data"] for doc in stream_events(journals.directory / uid / "raw.journal", stream)]
-
-
-def start_of(journals, uid):
-    return next(doc for name, doc in read_documents(journals.directory / uid / "raw.journal") if name == "start")
 
 
 def test_the_antinode_is_found_tilted_to_and_windows_lie_about_it(beamline):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from bluesky.utils import RunEngineInterrupted
+from session_runs import events, run, start_of
 
 from microarpes.beamline.config import parse_config, simulated_text
 from microarpes.beamline.engine import make_engine
 from microarpes.beamline.flux_shift import configured_flux_check, with_shift
-from microarpes.beamline.journal import read_documents, stream_events
+from microarpes.beamline.journal import read_documents
 from microarpes.beamline.raster_run import configured_raster
 from microarpes.plans.grid import RasterGrid
 from microarpes.sim.process import running_ioc
@@ -43,24 +44,6 @@ def station(config, other_port):
         connected = connect_end_station(config, timeout=20.0)
         yield connected
         disconnect_end_station(connected)
-
-
-def events(journals, uid, stream):
-    return [doc["data"] for doc in stream_events(journals.directory / uid / "raw.journal", stream)]
-
-
-def start_of(journals, uid):
-    return next(doc for name, doc in read_documents(journals.directory / uid / "raw.journal") if name == "start")
-
-
-def run(engine, plan):
-    results = []
-
-    def kept():
-        results.append((yield from plan))
-
-    engine(kept())
-    return results[0]
 
 
 def test_the_space_charge_is_found_and_enters_the_error_of_e_f(config, station, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from session_runs import run
 
 from microarpes.beamline.engine import make_engine
 from microarpes.beamline.find_sample import NoSample, configured_search, find_in_run
@@ -25,17 +26,6 @@ SHAPE = RasterGrid.centred(2, 1, 10.0, (-20.0, -30.0))
 LANDMARK = {"name": "dead patch", "x": -45.0, "y": 35.0, "points": 6, "step": 12.0, "every_rows": 9, "max_error": 3.0}
 WINDOW = {"temperature": {"low": 9.5, "high": 10.5}}
 QUICK = {"settle_time": 0.5, "temperature_tolerance": 0.2, "source_settle_time": 0.2, "source_deadline": 5.0}
-
-
-def run(engine, plan):
-    """Run a plan and return its result."""
-    results = []
-
-    def kept():
-        results.append((yield from plan))
-
-    engine(kept())
-    return results[0]
 
 
 @pytest.fixture
