@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microarpes.analysis.registration import register
 from microarpes.beamline.reference_fit import fit_edges
 from microarpes.plans.landmark_imaging import LandmarkImaging, LookBefore, Shift
 from microarpes.plans.reference_measurement import ReferenceMeasurement
@@ -67,5 +66,7 @@ def between_rows(
 
 def find_shift(before: Array, before_error: Array, after: Array, after_error: Array, step: float) -> Shift:
     """Return by how much an image has moved; see `microarpes.plans.landmark_imaging.FindShift`."""
+    from microarpes.analysis.registration import register  # scipy, for the runs alone that have a landmark
+
     found = register(before, after, step, before_error=before_error, after_error=after_error)
     return Shift(found.x, found.y, found.x_error, found.y_error, TOLD.get(found.status, ""))

@@ -85,7 +85,7 @@ def _announce(nx: int, ny: int, step: float, rate: float, seed: int) -> None:
 
 def _compile_fit() -> None:
     """Compile the fit before the beamline is up, or see that it was; the follower then loads it in half a second."""
-    from microarpes.analysis import warm_up
+    from microarpes.analysis.warm_up import warm_up
 
     began = time.monotonic()
     warm_up()

@@ -11,7 +11,8 @@ import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from microarpes.analysis import LiveGapMap, warm_up
+from microarpes.analysis import LiveGapMap
+from microarpes.analysis.warm_up import warm_up
 from microarpes.beamline.engine import GAP_JOURNAL, RAW_JOURNAL
 from microarpes.beamline.followers import is_alive
 from microarpes.beamline.journal import JournalWriter, follow, read_documents

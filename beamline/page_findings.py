@@ -19,12 +19,12 @@ from microarpes.analysis import (
     constant_chi2,
     corrected_correlation,
     correlation_length,
-    error_correlation,
-    instrumental_tests,
     intrinsic_spread,
 )
 from microarpes.analysis.calibration import Calibration
+from microarpes.analysis.error_correlation import error_correlation
 from microarpes.analysis.event_fit import EventFitter, RunLayout
+from microarpes.analysis.instrumental_tests import instrumental_tests
 from microarpes.beamline.page_run import RunFeed
 from microarpes.beamline.raster_view import RasterView
 

@@ -11,9 +11,11 @@ import numpy as np
 from bokeh.models import ColumnDataSource, Range1d, Span
 from numpy.typing import NDArray
 
-from microarpes.analysis import GapFitter, components, warm_up
+from microarpes.analysis import GapFitter
 from microarpes.analysis.calibration import Calibration
+from microarpes.analysis.components import components
 from microarpes.analysis.event_fit import EventFitter, RunLayout
+from microarpes.analysis.warm_up import warm_up
 from microarpes.beamline.page_choices import Choices
 from microarpes.beamline.page_run import Document, RunFeed
 from microarpes.beamline.page_style import PageStyle, new_figure, style_legend

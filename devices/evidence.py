@@ -18,11 +18,11 @@ class Flown:
     ----------
     axis : str
     tolerance : float
-        Largest accepted distance between the mean position and the request.
+        Half the width of a pixel: the largest accepted distance between the mean position and the request.
     position : float
         Mean over the exposure.
     blur : float
-        Full width of the way.
+        Full width of the way; at most that of a pixel is accepted.
     """
 
     axis: str

@@ -205,6 +205,8 @@ def _flown(flown: Flown, asked: float | None) -> Iterator[str]:
         yield f"where {flown.axis} was during the exposure is not known: no readbacks from before and after it"
     elif asked is None or not abs(flown.position - asked) <= flown.tolerance:
         yield f"{flown.axis} was at {flown.position:g} in the mean, asked for {asked}, tolerance {flown.tolerance:g}"
+    elif not flown.blur <= 2.0 * flown.tolerance:
+        yield f"{flown.axis} moved over {flown.blur:g} during the exposure, a pixel is {2.0 * flown.tolerance:g} wide"
 
 
 def _is_open(evidence: Evidence) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from microarpes.analysis import GapFitter, components
+from microarpes.analysis import GapFitter
+from microarpes.analysis.components import components
 
 ENERGY = np.arange(-200.0, 61.0)
 

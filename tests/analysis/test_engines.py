@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from microarpes.analysis import GapFitter, engine, warm_up
+from microarpes.analysis import GapFitter, engine
 from microarpes.analysis.results import FLOAT_FIELDS
+from microarpes.analysis.warm_up import warm_up
 
 pytest.importorskip("numba", reason="numba is absent: there is one engine only")
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from microarpes.analysis import GapFitter, corrected_correlation, error_correlation, intrinsic_spread
+from microarpes.analysis import GapFitter, corrected_correlation, intrinsic_spread
+from microarpes.analysis.error_correlation import error_correlation
 
 
 @pytest.mark.parametrize("gamma0", ["prior", 2.0])

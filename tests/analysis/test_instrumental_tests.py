@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from microarpes.analysis import instrumental_tests
+from microarpes.analysis.instrumental_tests import instrumental_tests
 
 ERROR, SPREAD, SIZE = 0.8, 2.0, 12
 ROW, COLUMN = np.mgrid[:SIZE, :SIZE].astype(float)

@@ -75,7 +75,7 @@ def test_a_drift_of_e_f_makes_no_map_worse_whose_references_are_interpolated(tmp
 
 def measure(folder, references, rate):
     """Raster once and write what came out beside it."""
-    from microarpes.analysis import warm_up
+    from microarpes.analysis.warm_up import warm_up
     from microarpes.beamline.config import simulated_config
     from microarpes.beamline.demo import confined
     from microarpes.sim.process import running_ioc

@@ -19,7 +19,8 @@ from scipy.ndimage import uniform_filter1d
 from scipy.optimize import curve_fit
 from scipy.special import expit
 
-from microarpes.analysis import GapFitter, warm_up
+from microarpes.analysis import GapFitter
+from microarpes.analysis.warm_up import warm_up
 
 TABLE = Path(__file__).parents[2] / "docs" / "explanation" / "fit-speed.md"
 ENERGY = np.arange(-320.0, 80.0)

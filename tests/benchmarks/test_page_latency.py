@@ -58,7 +58,8 @@ WRITER = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from microarpes.analysis import LiveGapMap, warm_up
+from microarpes.analysis import LiveGapMap
+from microarpes.analysis.warm_up import warm_up
 from microarpes.beamline.journal import JournalWriter, read_documents
 source, folder, pixels, rate = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 side, before = int(sys.argv[5]), int(sys.argv[6])

@@ -66,7 +66,7 @@ def test_a_sample_that_drifts_makes_no_map_worse_whose_pixels_follow_it(tmp_path
 
 def measure(folder, follow, rate):
     """Raster once and write what came out beside it."""
-    from microarpes.analysis import warm_up
+    from microarpes.analysis.warm_up import warm_up
     from microarpes.beamline.config import simulated_config
     from microarpes.beamline.demo import confined
     from microarpes.sim.process import running_ioc

@@ -121,6 +121,12 @@ def test_an_axis_that_flies_is_judged_by_where_it_was_in_the_mean():
     assert reason == "x was at 105.5 in the mean, asked for 100.0, tolerance 5"
 
 
+def test_a_frame_in_flight_that_swept_over_more_than_its_pixel_is_refused():
+    assert make_gate().judge(flown(blur=10.0)) == []
+    (reason,) = make_gate().judge(flown(blur=10.5))
+    assert reason == "x moved over 10.5 during the exposure, a pixel is 10 wide"
+
+
 @pytest.mark.parametrize("unknown", ["position", "blur"])
 def test_a_frame_in_flight_without_readbacks_about_it_is_refused(unknown):
     (reason,) = make_gate().judge(flown(**{unknown: float("nan")}))

@@ -103,7 +103,7 @@ print(json.dumps([(text, missed_by(tree)) for text, tree in mutants()]))
 MODULES = (
     ("devices.end_station", "raise call kept return and", ["tests/devices/test_end_station.py"], 65),
     ("devices.analyser", "raise call kept and", ["tests/devices/test_analyser.py"], 38),
-    ("plans.gate", "yield", ["tests/plans/test_gate.py"], 33),
+    ("plans.gate", "yield", ["tests/plans/test_gate.py"], 34),
     ("devices.exposure_clock", "raise call kept return and", ["tests/devices/test_exposure_clock.py"], 12),
     ("devices.approach", "call", ["tests/devices/test_approach.py"], 2),
     ("plans.top_up", "raise return and", ["tests/plans/test_top_up.py", "-k", "not pause"], 8),

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from microarpes.beamline.config import simulated_text
-from microarpes.beamline.journal import read_documents
+from microarpes.beamline.journal import JournalReader, read_documents
 from microarpes.beamline.run_chain import read_chain, read_map
 from microarpes.sim.process import running_ioc
 
@@ -63,34 +63,54 @@ def pixels_of(directory):
     return [(folder, pixels) for (_, folder), pixels in sorted(runs.items())]
 
 
-def wait_for_pixels(directory, number, process):
-    deadline = time.monotonic() + 120.0
-    while sum(len(pixels) for _, pixels in pixels_of(directory)) < number:
-        assert process.poll() is None, process.stdout.read()
-        assert time.monotonic() < deadline, f"{number} pixels were not measured within 120 s"
-        time.sleep(0.02)
+class Counted:
+    """How many pixels the runs of a directory have acknowledged; reads only what is new, to leave the machine to them."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.readers, self.number = {}, 0
+
+    def look(self):
+        for journal in set(self.directory.glob("*/raw.journal")) - set(self.readers):
+            self.readers[journal] = JournalReader(journal)
+        for reader in self.readers.values():
+            new = list(reader.new_documents())
+            self.number += sum(name == "event" and "pixel" in doc["data"] for name, doc in new)
+        return self.number
+
+    def wait_for(self, number, process):
+        deadline = time.monotonic() + 120.0
+        while self.look() < number:
+            assert process.poll() is None, process.stdout.read()
+            assert time.monotonic() < deadline, f"{number} pixels were not measured within 120 s"
+            time.sleep(0.02)
+
+    def close(self):
+        for reader in self.readers.values():
+            reader.close()
 
 
 @pytest.fixture(scope="module")
-def killed_and_resumed(beamline):
+def killed_and_resumed(beamline, undisturbed):
     """The folder of the last run of a map that was killed again and again; pixels of each run before its kill."""
     chance = random.Random(7)
     cuts = sorted(chance.sample(range(2, SIDE * SIDE - 2), KILLS))
-    directory, seconds, before = beamline.folder / "killed", [], 0
+    directory, seconds = beamline.folder / "killed", []
+    counted = Counted(directory)
     for number, cut in enumerate(cuts):
         began = time.monotonic()
         process = beamline.start(*mapped("killed", *(("--resume", "-1") if number else RASTER)), start_new_session=True)
         try:
-            wait_for_pixels(directory, before + 1, process)
+            counted.wait_for(counted.look() + 1, process)
             seconds.append(time.monotonic() - began)
-            wait_for_pixels(directory, cut, process)
+            counted.wait_for(cut, process)
             # at any phase of the point after it
             time.sleep(chance.uniform(0.0, 0.05))
         finally:
             # engine and followers at once, as when a machine dies
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
-        before = sum(len(pixels) for _, pixels in pixels_of(directory))
+    counted.close()
     seen = pixels_of(directory)
     done = beamline(*mapped("killed", "--resume", "-1", "--summary", "summary.json"))
     assert done.returncode == 0, done.stdout + done.stderr
