@@ -43,9 +43,12 @@ class Followers:
     directory: Path
     fit_arguments: tuple[str, ...] = ()
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _behind: list[str] = field(default_factory=list)
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
         """Start the catalog for the run that begins, and the fit if it is of a map."""
+        if name == "event" and "pixel" in doc["data"]:
+            self._start_behind()
         if name != "start":
             return
         writer = ("--raw-writer", str(os.getpid()))
@@ -58,10 +61,16 @@ class Followers:
     def catch_up(self, uid: str) -> None:
         """Start fit and catalog for a run that has its stop document by now, as one that was cut off gets it.
 
-        The followers it had may still be at work on it; then these wait for their end.
+        The followers it had may still be at work on it; then these wait for their end. They begin when the run that is
+        taken now has its first pixel, or is over: they are not to hold it up.
         """
-        self._start("fit", uid, "--wait", *self.fit_arguments)
-        self._start("catalog", uid, "--wait")
+        self._behind.append(uid)
+
+    def _start_behind(self) -> None:
+        while self._behind:
+            uid = self._behind.pop()
+            self._start("fit", uid, "--wait", *self.fit_arguments)
+            self._start("catalog", uid, "--wait")
 
     def _start(self, what: str, uid: str, *arguments: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", f"microarpes.beamline.follow_{what}"]
@@ -86,6 +95,7 @@ class Followers:
         timeout : float
             Seconds for all of them together; one that needs more is ended and reported.
         """
+        self._start_behind()
         deadline = time.monotonic() + timeout
         problems = []
         for what, process in self.processes.items():

@@ -1,8 +1,8 @@
 """What a point costs beyond exposing and moving, late in a long run and early in one that follows it at once.
 
 Opt-in, for its ten minutes: ``MICROARPES_OVERHEAD=1 pytest tests/benchmarks/test_overhead.py`` writes
-docs/measured/overhead.json. The clock of a machine may change within minutes of load: the last points of the long run are
-compared with the first of the next one, not with its own first ones, which are written down beside them.
+docs/measured/overhead.json. The clock of a machine may change within minutes of load: the last points of the long run
+are compared with the first of the next one, not with its own first ones, which are written down beside them.
 """
 
 from __future__ import annotations

@@ -63,8 +63,13 @@ def pixels_of(directory):
     return [(folder, pixels) for (_, folder), pixels in sorted(runs.items())]
 
 
+def children_of(pid):
+    """Processes that a process has started, with any of its threads."""
+    return [int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
+
+
 class Counted:
-    """How many pixels the runs of a directory have acknowledged; reads only what is new, to leave the machine to them."""
+    """How many pixels the runs of a directory have acknowledged; reads only what is new: the machine is theirs."""
 
     def __init__(self, directory):
         self.directory = directory
@@ -99,7 +104,7 @@ def killed_and_resumed(beamline, undisturbed):
     counted = Counted(directory)
     for number, cut in enumerate(cuts):
         began = time.monotonic()
-        process = beamline.start(*mapped("killed", *(("--resume", "-1") if number else RASTER)), start_new_session=True)
+        process = beamline.start(*mapped("killed", *(("--resume", "-1") if number else RASTER)))
         try:
             counted.wait_for(counted.look() + 1, process)
             seconds.append(time.monotonic() - began)
@@ -107,8 +112,10 @@ def killed_and_resumed(beamline, undisturbed):
             # at any phase of the point after it
             time.sleep(chance.uniform(0.0, 0.05))
         finally:
-            # engine and followers at once, as when a machine dies
-            os.killpg(process.pid, signal.SIGKILL)
+            # the program alone, whose followers finish what there is, or all at once, as when a machine dies
+            followers = children_of(process.pid) if number % 2 else []
+            for pid in (process.pid, *followers):
+                os.kill(pid, signal.SIGKILL)
             process.communicate()
     counted.close()
     seen = pixels_of(directory)
@@ -126,6 +133,7 @@ def write_down(seconds, pixels):
         "points": SIDE * SIDE, "kills": KILLS, "pixels_lost": SIDE * SIDE - len(set(pixels)),
         "acknowledged_pixels_measured_again": len(pixels) - len(set(pixels)),
         "resume_s": {"median": round(float(np.median(seconds)), 2), "max": round(max(seconds), 2)},
+        "each_s": [round(took, 2) for took in seconds],
         "load_average": os.getloadavg(),
     }  # fmt: skip
     MEASURED.write_text(json.dumps(report, indent=1) + "\n")
