@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from microarpes.beamline.reference_fit import fit_edges
 from microarpes.plans.landmark_imaging import LandmarkImaging, LookBefore, Shift
 from microarpes.plans.reference_measurement import ReferenceMeasurement
-from microarpes.plans.targets import DriftingTargets, Target, planned_position
+from microarpes.plans.targets import ANGLES, DriftingTargets, Target, TurnedTargets, planned_position
 
 if TYPE_CHECKING:
     from microarpes.beamline.config import Config
@@ -37,8 +37,13 @@ def between_rows(
     windows: Sequence[AngleWindow],
     target: Target = planned_position,
     seen_before: LookBefore | None = None,
+    *,
+    turned: TurnedTargets | None = None,
 ) -> dict[str, Any]:
     """Return what `gap_raster` is told of reference and landmark, and where it is to take its pixels.
+
+    With `turned` the pixels, and the places of the landmark, are the spots of the sample that it says; the reference is
+    where it is configured.
 
     Raises
     ------
@@ -48,20 +53,35 @@ def between_rows(
     problems: list[str] = []
     interleaved: list[Interleaved] = []
     told: dict[str, Any] = {}
+    shift = unmoved
+    if turned is not None:
+        target = turned
     if config.reference is not None:
         problems += config.reference.refusals(station, shape.lattice(), max(config.source.spot_size))
+        if turned is not None and (missing := set(ANGLES) - set(config.reference.position)):
+            problems.append(
+                f"reference {config.reference.name} is elsewhere when the sample is turned; say at which "
+                f"{', '.join(name for name in ANGLES if name in missing)} it is measured"
+            )
         measurement = ReferenceMeasurement(config.reference, windows, fit_edges)
         target = measurement.returning(target)
         interleaved.append(measurement)
     if config.landmark is not None:
         problems += config.landmark.refusals(station)
         imaging = LandmarkImaging(config.landmark, target, find_shift, seen_before)
-        targets = DriftingTargets(target, imaging.shift)
-        target, told["shift_of"] = targets, targets.shift_of
+        shift = imaging.shift
         interleaved.append(imaging)
+    if shift is not unmoved or turned is not None:
+        targets = DriftingTargets(target, shift)
+        target, told["shift_of"] = targets, targets.shift_of
     if problems:
         raise ValueError("; ".join(problems))
     return {"interleaved": interleaved, "target": target, **told}
+
+
+def unmoved() -> tuple[float, float]:
+    """Return the shift, um, of a sample that nobody looks after."""
+    return 0.0, 0.0
 
 
 def find_shift(before: Array, before_error: Array, after: Array, after_error: Array, step: float) -> Shift:

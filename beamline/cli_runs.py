@@ -66,3 +66,30 @@ def report(
     from microarpes.beamline.html_report import report_run
 
     sys.stdout.write(f"{report_run(directory, run, output)}\n")
+
+
+def anisotropy(
+    names: Annotated[list[str], typer.Argument(metavar="RUN...", help=f"{RUN_HELP} One map of a series: all of them.")],
+    directory: Directory = Path("microarpes-data"),
+    output: Annotated[Path, typer.Option(help="Picture and table to write, .png and .csv.")] = Path("anisotropy"),
+) -> None:
+    """Fit the gap function of each pixel from maps at several cuts: Delta_0, node, deviation from a d-wave."""
+    from microarpes.beamline.anisotropy import anisotropy_of
+
+    sys.stdout.write(anisotropy_of(directory, names, output))
+
+
+def domains(
+    run: Annotated[str, typer.Argument(help=RUN_HELP)],
+    directory: Directory = Path("microarpes-data"),
+    number: Annotated[
+        int | None, typer.Option(min=1, max=10, help="Of domains; else as many as the counts tell.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder for picture, table and a mask of each domain.")] = Path(
+        "domains"
+    ),
+) -> None:
+    """Group the pixels of a run by their EDCs, before any model: where the domains are, their spectra and gaps."""
+    from microarpes.beamline.domains import report_domains
+
+    sys.stdout.write(report_domains(directory, run, output, number))

@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import fcntl
 import functools
+import logging
 import os
 import queue
 import signal
@@ -26,14 +27,19 @@ from typing import Any
 
 from microarpes.beamline.catalog import CatalogError, open_catalog
 from microarpes.beamline.catalog_documents import CatalogDocuments, latest_only
+from microarpes.beamline.catalog_turn import turn_to_write
 from microarpes.beamline.followers import is_alive
 from microarpes.beamline.journal import JournalError, follow, read_documents
+
+logger = logging.getLogger(__name__)
 
 RAW = "raw.journal"
 DERIVED = "gap.journal"
 #: Events, and frames, per write: a write takes tenths of a second whatever it holds; live readers have the journal.
 BATCH = 100
 UNFINISHED = 3
+#: How often a run is written from the beginning before its follower gives up.
+ATTEMPTS = 3
 
 Document = dict[str, Any]
 
@@ -73,6 +79,10 @@ class RunWriter:
 
     def __call__(self, name: str, doc: Document) -> None:
         """Write one document; those of a run that is complete in the catalog are passed over."""
+        with turn_to_write(self._folder.parent):
+            self._take(name, doc)
+
+    def _take(self, name: str, doc: Document) -> None:
         if name == "start":
             self._skip = _is_complete(self._client, doc["uid"])
             if not self._skip:
@@ -100,10 +110,11 @@ class RunWriter:
 
     def _rewrite(self, journal: Path, batch: int) -> None:
         uid = next(doc["uid"] for name, doc in read_documents(journal) if name == "start")
-        _remove(self._client, uid)
-        self._open_writer(batch)
-        for name, doc in latest_only(lambda: read_documents(journal)):
-            self._write(name, doc)
+        with turn_to_write(self._folder.parent):
+            _remove(self._client, uid)
+            self._open_writer(batch)
+            for name, doc in latest_only(lambda: read_documents(journal)):
+                self._write(name, doc)
 
 
 def _is_complete(client: Any, uid: str) -> bool:
@@ -214,6 +225,18 @@ def _only_follower(folder: Path, wait: bool) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _again_if_it_fails(attempt: Callable[[], bool]) -> bool:
+    """Follow a run; when the catalog fails, whatever its libraries raise then, from the beginning again."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return attempt()
+        except (CatalogError, JournalError, ValueError):
+            raise
+        except Exception:
+            logger.exception("the catalog failed; the run is written again from its journal")
+    return attempt()
+
+
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m microarpes.beamline.follow_catalog", description=__doc__)
     parser.add_argument("--directory", type=Path, required=True, help="folder of the runs")
@@ -247,10 +270,14 @@ def main(argv: list[str] | None = None) -> int:
         # The fit outlives a scan that came to its end: without a process id of its own it is waited for.
         return journal == RAW or arguments.derived_writer is not None or not raw_stopped()
 
+    def attempt() -> bool:
+        with open_catalog(arguments.directory, create=True) as client:
+            return follow_run(client, folder, raw_only=arguments.raw_only, batch=arguments.batch, ended=ended)
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _only_follower(folder, arguments.wait), open_catalog(arguments.directory, create=True) as client:
-            complete = follow_run(client, folder, raw_only=arguments.raw_only, batch=arguments.batch, ended=ended)
+        with _only_follower(folder, arguments.wait):
+            complete = _again_if_it_fails(attempt)
     except (CatalogError, JournalError, OSError, ValueError) as error:
         sys.stderr.write(f"catalog follower of run {arguments.run}: {error}\n")
         return 1

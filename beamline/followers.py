@@ -14,7 +14,7 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 #: How far each follower stands back behind the scan.
-NICENESS = {"fit": 5, "catalog": 10}
+NICENESS = {"fit": 5, "catalog": 15}
 
 
 def is_alive(pid: int) -> bool:

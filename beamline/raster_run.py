@@ -25,13 +25,14 @@ from microarpes.beamline.progress import ProgressDisplay
 from microarpes.beamline.resume import Objections, Unfinished, moved_away
 from microarpes.beamline.series_step import at_step_of
 from microarpes.beamline.stop_signals import StopSignals
+from microarpes.beamline.turned_sample import turned_as
 from microarpes.plans.fly import Fly
 from microarpes.plans.grid import RasterPoint
 from microarpes.plans.raster import gap_raster
 from microarpes.plans.shapes import Shape
 from microarpes.plans.start_document import ef_error
 from microarpes.plans.take_point import MsgGenerator
-from microarpes.plans.targets import planned_position
+from microarpes.plans.targets import TurnedTargets, planned_position
 
 if TYPE_CHECKING:
     from bluesky import RunEngine
@@ -96,12 +97,14 @@ def configured_raster(
     backwards: bool = False,
     fly: Fly | None = None,
     seen_before: LookBefore | None = None,
+    turned: TurnedTargets | None = None,
 ) -> MsgGenerator:
     """Return the plan of a raster with the region, windows, calibration and gate of a configuration.
 
     Frames go where the journals go, and no exposure begins while the journals cannot be written. A server is told why
     the plan pauses, and can have it end after a row. With `fly` its rows are taken in flight;
-    `seen_before` is the landmark as another map of the same sample saw it.
+    `seen_before` is the landmark as another map of the same sample saw it; `turned` says at which angles its spots are
+    measured, if not at those for which they are planned.
 
     Raises
     ------
@@ -110,6 +113,7 @@ def configured_raster(
     microarpes.beamline.detector.DetectorError
         What the configuration declares of the detector cannot be used.
     """
+    turning = {} if turned is None else {"turned": turned.document()}
     return gap_raster(
         station,
         shape,
@@ -119,8 +123,8 @@ def configured_raster(
         limits=config.gate,
         backwards=backwards,
         fly=fly,
-        **between_rows(config, station, shape, config.windows, seen_before=seen_before),
-        **surroundings(config, station, journals, md or {}, server),
+        **between_rows(config, station, shape, config.windows, seen_before=seen_before, turned=turned),
+        **surroundings(config, station, journals, {**(md or {}), **turning}, server),
     )
 
 
@@ -149,6 +153,7 @@ def resumed_raster(
 
     config = at_step_of(config, unfinished.start)
     objections = Objections(unfinished.start, accept_differences, tell)
+    turned = turned_as(config, unfinished.start)
     resumes = {"resumes": unfinished.uid, "resumed_pixels": len(unfinished.done)}
     return gap_raster(
         station,
@@ -159,7 +164,7 @@ def resumed_raster(
         limits=unfinished.limits,
         done=unfinished.done,
         backwards=bool(unfinished.start.get("backwards", False)),
-        **between_rows(config, station, unfinished.shape, unfinished.windows, held, unfinished.landmark),
+        **between_rows(config, station, unfinished.shape, unfinished.windows, held, unfinished.landmark, turned=turned),
         objections=objections,
         **surroundings(config, station, journals, {**unfinished.described, **(md or {}), **resumes}, server),
     )

@@ -139,13 +139,14 @@ def _draw_maps(figure: Figure, panels: Any, picture: MapPicture) -> None:
     )
     for axes, values, name, units, span in maps:
         shown = np.where(_status(picture) == "ok", values, np.nan) if values is not picture.intensity else values
-        _draw_map(figure, axes, shown, picture, span, units)
+        draw_map(figure, axes, shown, picture, span, units)
         axes.set_title(name)
         if values is not picture.intensity:
             _draw_classes(axes, picture)
 
 
-def _draw_map(figure: Figure, axes: Axes, values: Floats, picture: MapPicture, least: float, units: str) -> None:
+def draw_map(figure: Figure, axes: Axes, values: Floats, picture: MapPicture, least: float, units: str) -> None:
+    """Draw values, shape (ny, nx), with a colour bar that says `units` and spans at least `least`."""
     low, high = robust_levels(values, least)
     image = axes.imshow(
         _raster(picture).upright(values), origin="lower", extent=half_pixel_extent(picture), aspect="equal",

@@ -63,8 +63,9 @@ class Unfinished:
 
     @property
     def described(self) -> dict[str, Any]:
-        """What the start document says of sample, seed and the other maps of a series."""
-        return {name: self.start[name] for name in ("sample", "seed", "repeat", "series") if name in self.start}
+        """What the start document says of sample, seed, angles and the other maps of a series."""
+        kept = ("sample", "seed", "repeat", "series", "turned")
+        return {name: self.start[name] for name in kept if name in self.start}
 
     @property
     def shape(self) -> Shape:

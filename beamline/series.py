@@ -11,19 +11,24 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bluesky import plan_stubs as bps
+
 from microarpes.beamline.before_map import configured_focus
 from microarpes.beamline.between_rows import between_rows
+from microarpes.beamline.instrument import make_sample_frame
 from microarpes.beamline.raster_run import configured_raster
 from microarpes.beamline.repeats import numbered, one_after_another
 from microarpes.beamline.resume import raster_so_far
 from microarpes.beamline.run_chain import read_chain
 from microarpes.beamline.series_step import PlannedStep, SeriesStep, plan_steps, read_steps
+from microarpes.beamline.turned_sample import turned_by, turns, where_planned
 from microarpes.devices.channel_access import read_each
 from microarpes.devices.environment import SOURCE_SETTINGS
 from microarpes.plans.guard_limits import GuardLimits
 from microarpes.plans.point_run import check_requests
 from microarpes.plans.preflight import check_raster, check_region
 from microarpes.plans.settle import settle
+from microarpes.plans.targets import ANGLES
 
 if TYPE_CHECKING:
     from microarpes.beamline.config import Config
@@ -69,16 +74,21 @@ def configured_series(
         A setting was not reached in time; the beamline has what could be set.
     """
     planned = plan_steps(config, read_steps(steps), float(station.source.settings()["photon_energy"]))
-    if problems := check_series(station, shape, planned, focus):
+    here = where_planned(station) if any(turns(step.settings) for step in planned) else {}
+    if problems := check_series(station, shape, planned, focus, here):
         raise ValueError("; ".join(problems))
-    each = functools.partial(_one, station, shape, journals, dict(md or {}), server, focus)
+    each = functools.partial(_one, station, shape, journals, dict(md or {}), server, focus, here)
     maps = (functools.partial(each, told, step) for told, step in zip(
         numbered("series", len(planned)), planned, strict=True))  # fmt: skip
     return one_after_another(maps, lambda: server is not None and server.control.row_stop.is_set())
 
 
 def check_series(
-    station: EndStation, shape: Shape, planned: Sequence[PlannedStep], focus: FocusLines | None
+    station: EndStation,
+    shape: Shape,
+    planned: Sequence[PlannedStep],
+    focus: FocusLines | None,
+    here: Mapping[str, float],
 ) -> list[str]:
     """Return everything that forbids a series here and now, each reason once; nothing is set and nothing moves."""
     problems = [*(line for step in planned for line in step.problems), *check_raster(station, shape)]
@@ -88,8 +98,11 @@ def check_series(
         if step.problems:
             continue
         found = check_region(station, step.config.region)
+        turned = turned_by(step.config, step.settings, here)
+        if turned is not None:
+            found += check_requests(station, [turned(point) for row in shape.rows() for point in row])
         try:
-            between_rows(step.config, station, shape, step.config.windows)
+            between_rows(step.config, station, shape, step.config.windows, turned=turned)
         except ValueError as error:
             found.append(str(error))
         problems += [f"step {number}: {line}" for line in found]
@@ -110,6 +123,7 @@ def _one(
     md: Mapping[str, Any],
     server: ControlServer | None,
     focus: FocusLines | None,
+    here: Mapping[str, float],
     told: Mapping[str, Any],
     planned: PlannedStep,
     before: Sequence[str],
@@ -119,7 +133,12 @@ def _one(
     series |= {"settings": dict(planned.settings), **({"first": before[0]} if before else {})}
     logger.info("map %d of %d: %s", series["number"], series["of"], planned.settings)
     for name, value in planned.step.settings.items():
-        yield from change(config, station, name, value)
+        if name not in ANGLES:
+            yield from change(config, station, name, value)
+    turned = turned_by(config, planned.settings, here)
+    if turned is not None:
+        # About the first pixel, and before the run: it finds the angles there that its start document tells.
+        yield from bps.mv(make_sample_frame(config, station), turned.spot(next(iter(shape.rows()))[0]))
     seen = None if config.landmark is None or not before else last_look(journals, before)
     if focus is not None and planned.step.moves_the_spot:
         dx, dy = (0.0, 0.0) if seen is None else seen.shift
@@ -130,7 +149,7 @@ def _one(
             logger.warning("the map is taken out of a new focus: %s", outcome.best.problem or "the axis stayed")
     return (
         yield from configured_raster(
-            config, station, shape, journals, {**md, "series": series}, server, seen_before=seen
+            config, station, shape, journals, {**md, "series": series}, server, seen_before=seen, turned=turned
         )
     )
 

@@ -12,7 +12,8 @@ from pydantic import Field
 from microarpes.beamline.config import ConfigError, validated
 from microarpes.beamline.config_sections import Positive, Section, Windows
 from microarpes.beamline.repeats import series_of
-from microarpes.devices.region import Region
+from microarpes.devices.region import Finite, Region
+from microarpes.plans.targets import ANGLES
 
 if TYPE_CHECKING:
     from microarpes.beamline.config import Config
@@ -32,6 +33,8 @@ class SeriesStep(Section):
         Setpoint of the cryostat.
     photon_energy : float, eV, optional
     polarisation : str, optional
+    polar, tilt, azimuth : float, deg, optional
+        Angles of the sample; pixels stay the same spots of it.
     region : mapping
         Fields of `microarpes.devices.region.Region` and their values.
     windows : sequence of AngleWindow, optional
@@ -41,13 +44,16 @@ class SeriesStep(Section):
     temperature: Positive | None = None
     photon_energy: Positive | None = None
     polarisation: str | None = None
+    polar: Finite | None = None
+    tilt: Finite | None = None
+    azimuth: Finite | None = None
     region: dict[str, Any] = Field(default_factory=dict)
     windows: Windows | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
         """What it names of the beamline, without region and windows."""
-        named = {name: getattr(self, name) for name in ("temperature", "photon_energy", "polarisation")}
+        named = {name: getattr(self, name) for name in ("temperature", "photon_energy", "polarisation", *ANGLES)}
         return {name: value for name, value in named.items() if value is not None}
 
     @property

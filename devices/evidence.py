@@ -22,7 +22,7 @@ class Flown:
     position : float
         Mean over the exposure.
     blur : float
-        Full width of the way; at most that of a pixel is accepted.
+        Full width of the way; little more than that of a pixel is accepted.
     """
 
     axis: str

@@ -1,11 +1,13 @@
-"""Where the axes have to be for a pixel: where it is planned, and where the sample has drifted to since."""
+"""Where the axes have to be for a pixel: where it is planned, and where its spot has drifted, or was turned, since."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from microarpes.devices.sample_geometry import SampleGeometry
 from microarpes.plans.grid import RasterPoint
 
+ANGLES = ("polar", "tilt", "azimuth")
 #: Grain of a shift, um: far below any tolerance, and coarse enough to be read.
 GRAIN = 0.01
 
@@ -17,8 +19,43 @@ def planned_position(point: RasterPoint) -> Mapping[str, float]:
     return {"x": point.x, "y": point.y}
 
 
+class TurnedTargets:
+    """Targets of the same spots of a sample at other angles.
+
+    Parameters
+    ----------
+    geometry : SampleGeometry
+    planned_at : mapping
+        ``z`` (um) and ``polar``, ``tilt``, ``azimuth`` (deg) at which the x and y of pixels are meant.
+    angles : mapping
+        ``polar``, ``tilt``, ``azimuth`` (deg) at which they are measured.
+    """
+
+    def __init__(self, geometry: SampleGeometry, planned_at: Mapping[str, float], angles: Mapping[str, float]) -> None:
+        self._geometry = geometry
+        self.planned_at = {name: float(planned_at[name]) for name in ("z", *ANGLES)}
+        self.angles = {name: float(angles[name]) for name in ANGLES}
+
+    def __call__(self, point: RasterPoint) -> dict[str, float]:
+        """Return where the axes have to be for a pixel, axis to um and deg."""
+        spot = [self.spot(point)[name] for name in "uvw"]
+        motors = self._geometry.motors(spot, [self.angles[name] for name in ANGLES])
+        x, y, z = (round(float(value), 6) for value in motors)
+        return {"x": x, "y": y, "z": z, **self.angles}
+
+    def spot(self, point: RasterPoint) -> dict[str, float]:
+        """Return the spot of a pixel, u, v, w in um, and the angles, as a sample frame is asked for them."""
+        before = [self.planned_at[name] for name in ANGLES]
+        spot = self._geometry.spot([point.x, point.y, self.planned_at["z"]], before)
+        return {**dict(zip("uvw", map(float, spot), strict=True)), **self.angles}
+
+    def document(self) -> dict[str, dict[str, float]]:
+        """Return the ``turned`` entry of a start document."""
+        return {"planned_at": self.planned_at, "angles": self.angles}
+
+
 class DriftingTargets:
-    """Targets that go with a sample that moves, and the shift that each pixel was taken with.
+    """Targets that go with a sample that moves, and how far from its plan each pixel was taken.
 
     Parameters
     ----------
@@ -35,10 +72,12 @@ class DriftingTargets:
     def __call__(self, point: RasterPoint) -> dict[str, float]:
         """Return where the axes have to be for a pixel now, axis to um and deg."""
         dx, dy = (GRAIN * round(value / GRAIN) for value in self._shift())
-        self._shifts[point.pixel] = dx, dy
-        still = self._still(point)
-        return {**still, "x": round(still["x"] + dx, 6), "y": round(still["y"] + dy, 6)}
+        # Before it is turned: what has moved is the sample.
+        moved = self._still(point._replace(x=point.x + dx, y=point.y + dy))
+        target = {**moved, "x": round(moved["x"], 6), "y": round(moved["y"], 6)}
+        self._shifts[point.pixel] = round(target["x"] - point.x, 6), round(target["y"] - point.y, 6)
+        return target
 
     def shift_of(self, pixel: int) -> tuple[float, float]:
-        """Return the shift, um along x and y, that is in the last target of a pixel."""
+        """Return how far the last target of a pixel is from where it was planned, um along x and y."""
         return self._shifts.get(pixel, (0.0, 0.0))

@@ -122,9 +122,9 @@ def test_an_axis_that_flies_is_judged_by_where_it_was_in_the_mean():
 
 
 def test_a_frame_in_flight_that_swept_over_more_than_its_pixel_is_refused():
-    assert make_gate().judge(flown(blur=10.0)) == []
-    (reason,) = make_gate().judge(flown(blur=10.5))
-    assert reason == "x moved over 10.5 during the exposure, a pixel is 10 wide"
+    assert make_gate().judge(flown(blur=12.0)) == []
+    (reason,) = make_gate().judge(flown(blur=12.5))
+    assert reason == "x moved over 12.5 during the exposure, a pixel is 10 wide"
 
 
 @pytest.mark.parametrize("unknown", ["position", "blur"])

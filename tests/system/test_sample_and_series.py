@@ -8,10 +8,12 @@ from session_runs import run
 
 from microarpes.beamline.engine import make_engine
 from microarpes.beamline.find_sample import NoSample, configured_search, find_in_run
+from microarpes.beamline.instrument import sample_geometry
 from microarpes.beamline.journal import stream_events
 from microarpes.beamline.resume import find_unfinished
 from microarpes.beamline.series import configured_series
 from microarpes.beamline.stored_run import read_run
+from microarpes.beamline.turned_sample import turned_as
 from microarpes.plans.grid import RasterGrid
 from microarpes.plans.settle import NotSettled
 from microarpes.sim.sample import LIVE, Sample
@@ -134,11 +136,36 @@ def test_photon_energy_polarisation_and_region_change_and_the_edge_stays_where_i
         assert above < 0.1 * below
 
 
+def test_the_same_spots_are_measured_on_another_cut_and_its_windows_lie_at_another_momentum(bench):
+    config, station, journals, take = bench
+    # 6 deg lie 0.65 pi/a from Gamma, between the antinode and the node
+    windows = [{"name": "k_F", "angle_low": 2.1, "angle_high": 2.3}]
+    uids = take([{"polar": 9.425}, {"polar": 6.0, "windows": windows}])
+    first, turned = (read_run(journals.directory / uid) for uid in uids)
+    geometry = sample_geometry(config)
+    for pixel in (0, 1):
+        spots = []
+        for one in (first, turned):
+            data = one.events[pixel]["data"]
+            found = [data[f"manipulator_{name}"] for name in ("x", "y", "z", "polar", "tilt", "azimuth")]
+            spots.append(geometry.spot(found[:3], found[3:]))
+        # readbacks are good to a tenth of the tolerance of 1 um
+        np.testing.assert_allclose(spots[1], spots[0], atol=0.5)
+    assert turned.events[0]["data"]["manipulator_polar"] == pytest.approx(6.0, abs=0.01)
+    assert turned.start["momentum"]["kx"][0] < 0.7 * first.start["momentum"]["kx"][0]
+    assert turned.start["turned"]["planned_at"]["polar"] == pytest.approx(9.425, abs=0.01)
+    # cut off, it would be gone on with at its angles
+    assert turned_as(config, turned.start).angles["polar"] == 6.0
+    station.manipulator.polar.set(9.425).wait(20.0)
+
+
 def test_a_step_that_cannot_be_is_refused_before_the_first_is_set(bench):
     _, station, journals, take = bench
     before = station.cryostat.setpoint.get(use_monitor=False)
     with pytest.raises(ValueError, match=r"step 2: pass_energy = 7 eV"):
         take([{"temperature": 50.0}, {"region": {"pass_energy": 7.0}}])
+    with pytest.raises(ValueError, match=r"step 1: .*tilt"):
+        take([{"tilt": 300.0}])
     assert station.cryostat.setpoint.get(use_monitor=False) == before
     assert list(journals.directory.glob("*/raw.journal")) == []
 
