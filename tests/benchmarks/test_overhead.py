@@ -44,7 +44,7 @@ def test_a_point_costs_the_same_at_point_100_and_at_point_10_000(tmp_path):
     )
     ratio = late["dead"] / early["dead"] * early["gate"] / late["gate"]
     report = {
-        "what": "medians of a point of microarpes demo --exposure 0.01, all followers running, ms; ratio of the dead times "
+        "what": "medians of a point of microarpes demo --exposure 0.01, all followers running, ms; ratio of dead times "
         "in units of the gate's",
         "point_100": {name: round(1e3 * took, 3) for name, took in early.items()},
         "point_10000": {name: round(1e3 * took, 3) for name, took in late.items()},
