@@ -67,6 +67,9 @@ class CatalogDocuments:
                 f"frames of {doc['data_key']!r} are at {doc['uri']}; only files of this machine are read"
             )
         path = (self._folder / unquote(address.path)).resolve()
+        if path.parent.name == self._folder.name:
+            # The folder of the run as it was called where it was measured: it may have been moved since.
+            path = (self._folder / path.name).resolve()
         if not path.is_relative_to(self._folder):
             raise CatalogError(f"frame file {path} lies outside the run's folder {self._folder}; it is not followed")
         doc["uri"] = f"file://localhost{path}"

@@ -24,6 +24,14 @@ def test_a_frame_file_is_followed_inside_the_run_only(tmp_path):
     assert inside["uri"] == f"file://localhost{tmp_path}/run/frames.h5"
 
 
+def test_the_frames_of_a_run_that_was_moved_are_found_in_its_folder(tmp_path):
+    resolve = CatalogDocuments(tmp_path / "a1b2").patches["stream_resource"]
+    moved = resolve({"uri": "file://localhost/beamline/runs/a1b2/frames.h5", "data_key": "analyser_frame"})
+    assert moved["uri"] == f"file://localhost{tmp_path}/a1b2/frames.h5"
+    with pytest.raises(CatalogError, match="outside the run"):
+        resolve({"uri": "file://localhost/beamline/runs/other/frames.h5", "data_key": "analyser_frame"})
+
+
 def test_values_that_do_not_fit_their_declaration_are_refused_by_name(tmp_path):
     store = declared(tmp_path, status={"dtype": "array", "dtype_numpy": "<U12", "shape": [2]})
     assert store(status=["ok", "no-gap"])["status"].dtype == "<U12"
