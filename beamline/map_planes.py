@@ -1,0 +1,118 @@
+"""A map as one array a quantity: readings of the events that count, and what was fitted to them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microarpes.analysis import GapMap
+from microarpes.beamline.engine import GAP_JOURNAL, RAW_JOURNAL
+from microarpes.beamline.journal import read_documents
+from microarpes.beamline.map_terms import FITTED, WHOLE
+from microarpes.beamline.pixel_events import PixelEvent, pixel_events
+from microarpes.beamline.stored_figures import NOT_FITTED
+
+Planes = dict[str, NDArray[Any]]
+
+#: Stands for a whole number that is not there.
+NO_NUMBER = -1
+#: There even where no event says them.
+_ALWAYS = ("time", "seq_num", "run", "frame_row", "frame_id", "total_counts")
+_SCALAR = str | int | float | np.generic
+
+
+def reading_planes(
+    folders: Sequence[Path], start: Mapping[str, Any], take: Callable[[PixelEvent], None] | None = None
+) -> Planes:
+    """Return what the events of a map say, an array ``[ny, nx]`` for each number and word.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        Of the runs the map was taken in, the oldest first; of each pixel the last one counts.
+    start : mapping
+        Start document of the newest.
+    take : callable, optional
+        Is given each event as it is read, to do with its EDCs what it likes; an event that comes later on the same
+        pixel replaces the one before.
+
+    Returns
+    -------
+    dict of str to ndarray
+        float64 with NaN, int64 with -1, or str with "" where there is nothing; beside the readings ``time`` (s since
+        1970), ``seq_num``, ``run`` (place in `folders`), ``frame_row``, and ``ef`` (eV, ``[ny, nx, n_window]``).
+    """
+    ny, nx = (int(number) for number in start["shape"])
+    n_window = len(start["windows"])
+    planes: Planes = {key: _empty(key, 0.0, ny * nx) for key in _ALWAYS}
+    planes["ef"] = np.full((ny * nx, n_window), np.nan)
+    for number, folder in enumerate(folders):
+        for event in pixel_events(folder / RAW_JOURNAL):
+            if not 0 <= event.pixel < ny * nx:
+                continue
+            told = {key: value for key, value in event.data.items() if key != "pixel" and isinstance(value, _SCALAR)}
+            told |= {"time": event.time, "seq_num": event.seq_num, "run": number, "frame_row": event.frame_row}
+            for key in told.keys() - planes.keys():
+                planes[key] = _empty(key, told[key], ny * nx)
+            for key in planes.keys() - {"ef"}:
+                planes[key][event.pixel] = told.get(key, _nothing(planes[key]))
+            planes["ef"][event.pixel] = _fermi_edges(event.calibration, n_window)
+            if take is not None:
+                take(event)
+    return {key: np.asarray(_plain(plane)).reshape(ny, nx, *plane.shape[1:]) for key, plane in planes.items()}
+
+
+def _empty(key: str, value: Any, size: int) -> NDArray[Any]:
+    if isinstance(value, str):
+        return np.full(size, "", dtype=object)
+    if key in WHOLE:
+        return np.full(size, NO_NUMBER, dtype=np.int64)
+    return np.full(size, np.nan)
+
+
+def _nothing(plane: NDArray[Any]) -> Any:
+    return {"O": "", "i": NO_NUMBER}.get(plane.dtype.kind, np.nan)
+
+
+def _plain(plane: NDArray[Any]) -> NDArray[Any]:
+    return plane.astype(str) if plane.dtype.kind == "O" else plane
+
+
+def _fermi_edges(record: Mapping[str, Any] | None, n_window: int) -> NDArray[np.float64]:
+    edges = np.asarray((record or {}).get("ef", np.nan), dtype=np.float64)
+    return edges if edges.shape == (n_window,) else np.full(n_window, np.nan)
+
+
+def fitted_planes(folders: Sequence[Path], start: Mapping[str, Any], measured: NDArray[np.bool_]) -> Planes:
+    """Return what the live fit says of a map.
+
+    Parameters
+    ----------
+    folders, start
+        As for `reading_planes`.
+    measured : ndarray of bool, shape (ny, nx)
+
+    Returns
+    -------
+    dict of str to ndarray
+        By the names of `microarpes.beamline.map_terms.FITTED` and ``status`` the joint fit of all windows,
+        ``[ny, nx]``; with ``window_`` before it each window by itself, ``[ny, nx, n_window]``. Only ``status``,
+        ``not-fitted`` where something was measured, for a map without a fit.
+    """
+    journals = [path for folder in folders if (path := folder / GAP_JOURNAL).exists()]
+    if not journals:
+        return {"status": np.where(measured, NOT_FITTED, "")}
+    gap_map = GapMap.from_documents(itertools.chain.from_iterable(map(read_documents, journals)))
+    planes: Planes = {"status": np.where(measured & (gap_map.joint_status == ""), NOT_FITTED, gap_map.joint_status)}
+    for theirs, ours, _, _ in FITTED:
+        planes[ours] = getattr(gap_map, f"joint_{theirs}")
+    if gap_map.windows == tuple(str(window["name"]) for window in start["windows"]):
+        planes["window_status"] = np.moveaxis(gap_map.status, 0, -1)
+        for theirs, ours, _, _ in FITTED:
+            planes[f"window_{ours}"] = np.moveaxis(getattr(gap_map, theirs), 0, -1)
+    return planes
