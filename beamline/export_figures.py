@@ -81,12 +81,12 @@ def _picture(dataset: xr.Dataset) -> MapPicture:
 
 
 def _draw_map(axes: Axes, picture: MapPicture, values: Any, label: str, least: float) -> None:
-    """Draw cells, not an image: a viewer of PDF or SVG would smooth it."""
+    """Draw cells, not an image, which a viewer would smooth; hairlines of their own colour hide the seams."""
     left, right, bottom, top = half_pixel_extent(picture)
     columns, rows = np.linspace(left, right, len(picture.x) + 1), np.linspace(bottom, top, len(picture.y) + 1)
     upright = RasterView(picture.x, picture.y, snake=True, fast_axis="x").upright(values)
     low, high = robust_levels(values, least)
-    cells = axes.pcolormesh(columns, rows, upright, vmin=low, vmax=high, cmap="viridis", linewidth=0.0,
+    cells = axes.pcolormesh(columns, rows, upright, vmin=low, vmax=high, cmap="viridis", linewidth=0.2,
                             edgecolors="face")  # fmt: skip
     bar = axes.figure.colorbar(cells, ax=axes, label=label, extend="both")
     bar.outline.set_linewidth(0.6)
@@ -104,5 +104,5 @@ def _save(path: Path, draw: Callable[[Axes], None], title: str) -> None:
     draw(figure.subplots())
     for kind, dated in (("pdf", "CreationDate"), ("svg", "Date")):
         fresh = path.with_name(f"{path.name}.{kind}.part")
-        figure.savefig(fresh, format=kind, metadata={"Title": title, dated: None})
+        figure.savefig(fresh, format=kind, metadata={"Title": title, dated: None}, bbox_inches="tight", pad_inches=0.02)
         os.replace(fresh, path.with_name(f"{path.name}.{kind}"))

@@ -22,10 +22,11 @@ from microarpes.beamline.engine import GAP_JOURNAL, RAW_JOURNAL
 from microarpes.beamline.journal import read_documents
 from microarpes.beamline.map_dataset import MAP, WINDOWS, map_dataset
 from microarpes.beamline.map_frames import frame_files
+from microarpes.beamline.map_terms import iso_time
 from microarpes.beamline.moved_windows import WindowError
 from microarpes.beamline.nexus_frames import write_frames
 from microarpes.beamline.nexus_instrument import deflector_angle, write_geometry, write_instrument, write_sample
-from microarpes.beamline.nexus_tree import add_field, add_group, iso_time, number
+from microarpes.beamline.nexus_tree import add_field, add_group, number
 from microarpes.beamline.pixel_events import PixelEvent, calibration_records
 from microarpes.beamline.run_chain import read_start
 
@@ -201,7 +202,8 @@ def _write_fit(entry: Any, folders: Sequence[Path]) -> None:
         return
     process = add_group(entry, "fit", "NXprocess", default="gap_map")
     add_field(process, "program", "microarpes")
-    add_field(process, "version", str((derived.get("versions") or {}).get("microarpes") or "not stated"))
+    taken_with = read_start(folders[-1]).get("versions") or {}  # the live fit is of the same installation
+    add_field(process, "version", derived.get("microarpes_version") or taken_with.get("microarpes"))
     add_field(process, "date", iso_time(number(derived.get("time"))))
     for key in ("uid", "model", "gamma0", "engine"):
         add_field(process, key, None if derived.get(key) is None else str(derived[key]))

@@ -16,7 +16,7 @@ from microarpes.beamline.engine import RAW_JOURNAL, versions
 from microarpes.beamline.kept_mask import read_mask
 from microarpes.beamline.map_frames import MapFrames, frame_files
 from microarpes.beamline.map_planes import Planes, fitted_planes, reading_planes
-from microarpes.beamline.map_terms import FITTED, reading_terms
+from microarpes.beamline.map_terms import FITTED, iso_time, reading_terms
 from microarpes.beamline.pixel_events import PixelEvent, data_units
 from microarpes.beamline.planned import planned_mask
 from microarpes.beamline.run_chain import read_start
@@ -82,7 +82,7 @@ def map_dataset(
     units = data_units(folders[-1] / RAW_JOURNAL)
     variables: dict[str, Any] = {
         name: (MAP if plane.ndim == 2 else WINDOWS, plane, _attributes(name, units))
-        for name, plane in (planes | fitted_planes(folders, start, measured)).items()
+        for name, plane in (fitted_planes(folders, start, measured) | planes).items()
     }
     coordinates = _coordinates(start)
     if edcs:
@@ -154,7 +154,7 @@ def _provenance(folders: Sequence[Path], start: Document, planes: Planes) -> dic
         "plan": start.get("plan_name"),
         "sample": sample_id(dict(start)),
         "operator": start.get("operator"),
-        "start_time": float(start["time"]),
+        "start_time": iso_time(float(start["time"])),
         "photon_energy": (start.get("source") or {}).get("photon_energy"),
         "photon_energy_units": "eV",
         "temperature": temperature,

@@ -55,13 +55,16 @@ def reading_planes(
         for event in pixel_events(folder / RAW_JOURNAL):
             if not 0 <= event.pixel < ny * nx:
                 continue
-            told = {key: value for key, value in event.data.items() if key != "pixel" and isinstance(value, _SCALAR)}
+            told: dict[str, Any] = {
+                key: value for key, value in event.data.items() if key != "pixel" and isinstance(value, _SCALAR)
+            }
             told |= {"time": event.time, "seq_num": event.seq_num, "run": number, "frame_row": event.frame_row}
-            for key in told.keys() - planes.keys():
-                planes[key] = _empty(key, told[key], ny * nx)
-            for key in planes.keys() - {"ef"}:
-                planes[key][event.pixel] = told.get(key, _nothing(planes[key]))
-            planes["ef"][event.pixel] = _fermi_edges(event.calibration, n_window)
+            for key, value in told.items():
+                if key not in planes:
+                    planes[key] = _empty(key, value, ny * nx)
+            told["ef"] = _fermi_edges(event.calibration, n_window)
+            for key, plane in planes.items():
+                plane[event.pixel] = told.get(key, _nothing(plane))
             if take is not None:
                 take(event)
     return {key: np.asarray(_plain(plane)).reshape(ny, nx, *plane.shape[1:]) for key, plane in planes.items()}

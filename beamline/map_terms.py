@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 #: Readings of an event: unit and name. The descriptors of a run have the last word on the unit.
 READINGS: dict[str, tuple[str, str]] = {
     "manipulator_x": ("um", "measured x"),
@@ -63,3 +65,14 @@ def reading_terms(key: str, units: str = "") -> tuple[str, str]:
     """
     known, words = READINGS.get(key, ("", key.replace("_", " ")))
     return units or known, words
+
+
+def iso_time(moment: float) -> str:
+    """Return a Unix time, s, as ISO 8601 with the offset of this place.
+
+    Examples
+    --------
+    >>> len(iso_time(1.8e9))
+    24
+    """
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(moment))

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from microarpes.beamline.nexus_tree import add_field, add_group, add_rotation, iso_time, number
+from microarpes.beamline.map_terms import iso_time
+from microarpes.beamline.nexus_tree import add_field, add_group, add_rotation, number
 
 Document = Mapping[str, Any]
 

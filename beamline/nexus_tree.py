@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import Any
 
 import h5py
@@ -65,14 +64,3 @@ def number(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError):
         return math.nan
-
-
-def iso_time(moment: float) -> str:
-    """Return a Unix time, s, as ISO 8601 with the offset of this place.
-
-    Examples
-    --------
-    >>> len(iso_time(1.8e9))
-    24
-    """
-    return time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(moment))
