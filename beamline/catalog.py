@@ -12,6 +12,7 @@ import fcntl
 import io
 import json
 import logging
+import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -234,6 +235,10 @@ def list_runs(client: Any, *, derived: bool = False, search: RunSearch | None = 
     search : RunSearch, optional
         List only what it finds.
     """
+    if search is not None and math.isfinite(search.since):
+        from tiled.queries import Comparison
+
+        client = client.search(Comparison("ge", "start.time", search.since))  # what is derived from a run is younger
     starts: list[tuple[dict[str, Any], dict[str, Any]]] = []
     children: dict[str, list[tuple[float, str]]] = {}
     for uid, run in client.items():
