@@ -68,11 +68,12 @@ def export(
     copy_frames: Annotated[
         bool, typer.Option("--copy-frames", help="Copy the frames into the NeXus file; else they are linked.")
     ] = False,
+    fit: Annotated[str, typer.Option(help="live, or the uid of a refit, or the beginning of it.")] = "live",
 ) -> None:
     """Write a stored run as a file for other programs: NeXus, netCDF, CSV, or vector figures."""
     from microarpes.beamline.export import export_run
 
-    sys.stdout.write(f"{export_run(directory, run, format, output, copy_frames=copy_frames)}\n")
+    sys.stdout.write(f"{export_run(directory, run, format, output, copy_frames=copy_frames, fit=fit)}\n")
 
 
 def refit(

@@ -19,7 +19,13 @@ FORMATS = {"nexus": "export.nxs", "netcdf": "export.nc", "csv": "export.csv", "f
 
 
 def export_run(
-    directory: Path, name: str, format: str = "nexus", output: Path | None = None, *, copy_frames: bool = False
+    directory: Path,
+    name: str,
+    format: str = "nexus",
+    output: Path | None = None,
+    *,
+    copy_frames: bool = False,
+    fit: str = "live",
 ) -> Path:
     """Write a stored run, with those it resumes, as a file for others.
 
@@ -35,6 +41,8 @@ def export_run(
         replaced.
     copy_frames : bool
         In a NeXus file copy the frames; else they are linked.
+    fit : str
+        ``live``, or the uid of a refit, or the beginning of it.
 
     Returns
     -------
@@ -46,7 +54,7 @@ def export_run(
     Refused
         The format is unknown, or has no frames to copy, or `output` is a file of the run itself.
     microarpes.beamline.stored_run.NoSuchRun
-        There is no such run, or it has no map.
+        There is no such run or fit, or the run has no map.
     OSError
         The file cannot be written.
     """
@@ -54,7 +62,7 @@ def export_run(
         raise Refused(f"--format {format!r} is not known; give one of {', '.join(FORMATS)}")
     if copy_frames and format != "nexus":
         raise Refused(f"--copy-frames is for --format nexus; {format} has no frames")
-    run = open_run(name, directory)
+    run = open_run(name, directory, fit)
     target = Path(output) if output is not None else run.folder / FORMATS[format]
     _check_target(target, run, folder=format == "figures")
     if format == "figures":
@@ -70,7 +78,7 @@ def export_run(
         else:
             from microarpes.beamline.export_nexus import write_nexus
 
-            write_nexus(fresh, run.folders, target, copy_frames=copy_frames)
+            write_nexus(fresh, run, target, copy_frames=copy_frames)
     return target
 
 

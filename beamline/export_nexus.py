@@ -18,15 +18,16 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from microarpes.beamline.engine import GAP_JOURNAL, RAW_JOURNAL
-from microarpes.beamline.journal import read_documents
+from microarpes.beamline.engine import RAW_JOURNAL
 from microarpes.beamline.map_dataset import MAP, WINDOWS, map_dataset
 from microarpes.beamline.map_frames import frame_files
+from microarpes.beamline.map_planes import derived_start
 from microarpes.beamline.map_terms import iso_time
 from microarpes.beamline.moved_windows import WindowError
 from microarpes.beamline.nexus_frames import write_frames
 from microarpes.beamline.nexus_instrument import deflector_angle, write_geometry, write_instrument, write_sample
 from microarpes.beamline.nexus_tree import add_field, add_group, number
+from microarpes.beamline.open_run import OpenRun
 from microarpes.beamline.pixel_events import PixelEvent, calibration_records
 from microarpes.beamline.run_chain import read_start
 
@@ -40,15 +41,14 @@ DEFINITION_URL = (
 )
 
 
-def write_nexus(path: Path, folders: Sequence[Path], target: Path, *, copy_frames: bool = False) -> None:
+def write_nexus(path: Path, run: OpenRun, target: Path, *, copy_frames: bool = False) -> None:
     """Write a map.
 
     Parameters
     ----------
     path : Path
         File to make; it must not be there.
-    folders : sequence of Path
-        Of the runs of the map, the oldest first.
+    run : OpenRun
     target : Path
         What the file will be called in the end: links to frames are relative to its folder.
     copy_frames : bool
@@ -61,19 +61,19 @@ def write_nexus(path: Path, folders: Sequence[Path], target: Path, *, copy_frame
     microarpes.beamline.moved_windows.WindowError
         Frames are to be copied and cannot be read.
     """
-    start = read_start(folders[-1])
+    folders, start = run.folders, run.start
     with h5py.File(path, "x", libver=("earliest", "v110")) as file:
         file.attrs.update({"NX_class": "NXroot", "default": "entry", "creator": "microarpes"})
         entry = add_group(file, "entry", "NXentry", default="gap_map")
         edcs = _EdcWriter(entry, start)
-        dataset = map_dataset(folders, edcs=False, take=edcs)
+        dataset = map_dataset(folders, fits=run.fits, edcs=False, take=edcs)
         _write_entry(entry, start, folders, dataset)
         _write_maps(entry, dataset)
         write_geometry(entry, start)
         detector = write_instrument(entry, start, dataset)
         write_sample(entry, start, dataset)
         _write_calibration(entry, folders, dataset)
-        _write_fit(entry, folders)
+        _write_fit(entry, run)
         _write_data(entry, start, dataset, edcs, _frames(detector, folders, start, dataset, target, copy_frames))
         _write_provenance(entry, folders)
 
@@ -194,15 +194,14 @@ _FIT = ("gap", "gap_error", "gap_systematic", "gap_upper_limit", "gamma1", "gamm
         "status", "kept")  # fmt: skip
 
 
-def _write_fit(entry: Any, folders: Sequence[Path]) -> None:
+def _write_fit(entry: Any, run: OpenRun) -> None:
     """Write what the gap map was made with; its numbers are in ``gap_map`` and ``gap_by_window``."""
-    journal = folders[-1] / GAP_JOURNAL
-    name, derived = next(read_documents(journal), ("", {})) if journal.exists() else ("", {})
-    if name != "start":
+    derived = derived_start(run.fits)
+    if not derived:
         return
     process = add_group(entry, "fit", "NXprocess", default="gap_map")
     add_field(process, "program", "microarpes")
-    taken_with = read_start(folders[-1]).get("versions") or {}  # the live fit is of the same installation
+    taken_with = run.start.get("versions") or {}  # the live fit is of the same installation
     add_field(process, "version", derived.get("microarpes_version") or taken_with.get("microarpes"))
     add_field(process, "date", iso_time(number(derived.get("time"))))
     for key in ("uid", "model", "gamma0", "engine"):

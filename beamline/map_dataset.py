@@ -15,7 +15,7 @@ from xarray.core import indexing
 from microarpes.beamline.engine import RAW_JOURNAL, versions
 from microarpes.beamline.kept_mask import read_mask
 from microarpes.beamline.map_frames import MapFrames, frame_files
-from microarpes.beamline.map_planes import Planes, fitted_planes, reading_planes
+from microarpes.beamline.map_planes import Planes, derived_start, fit_journals, fitted_planes, reading_planes
 from microarpes.beamline.map_terms import FITTED, iso_time, reading_terms
 from microarpes.beamline.pixel_events import PixelEvent, data_units
 from microarpes.beamline.planned import planned_mask
@@ -43,6 +43,7 @@ _OURS |= {f"window_{ours}": (units, f"{words}, window by itself") for _, ours, u
 def map_dataset(
     folders: Sequence[Path],
     *,
+    fits: Sequence[Path] | None = None,
     edcs: bool = True,
     frames: bool = False,
     take: Callable[[PixelEvent], None] | None = None,
@@ -53,6 +54,8 @@ def map_dataset(
     ----------
     folders : sequence of Path
         Of the runs it was taken in, the oldest first; see `microarpes.beamline.run_chain.chain_folders`.
+    fits : sequence of Path, optional
+        Journals of the fit, see `microarpes.beamline.map_planes.fit_journals`; by default those of the live fit.
     edcs : bool
         With the EDCs, the larger part of it.
     frames : bool
@@ -79,10 +82,11 @@ def map_dataset(
 
     planes = reading_planes(folders, start, keep if edcs else take)
     measured = planes["run"] >= 0
+    fits = fit_journals(folders) if fits is None else fits
     units = data_units(folders[-1] / RAW_JOURNAL)
     variables: dict[str, Any] = {
         name: (MAP if plane.ndim == 2 else WINDOWS, plane, _attributes(name, units))
-        for name, plane in (fitted_planes(folders, start, measured) | planes).items()
+        for name, plane in (fitted_planes(fits, start, measured) | planes).items()
     }
     coordinates = _coordinates(start)
     if edcs:
@@ -93,7 +97,7 @@ def map_dataset(
         told = {"units": "counts", "long_name": "frame as it was counted"}
         variables["frame"] = ((*MAP, "angle", "energy"), _frames(folders, start, planes), told)
     variables |= _masks(folders, start, measured)
-    return xr.Dataset(variables, coordinates, _provenance(folders, start, planes))
+    return xr.Dataset(variables, coordinates, _provenance(folders, start, planes, derived_start(fits)))
 
 
 def _coordinates(start: Document) -> dict[str, Any]:
@@ -143,7 +147,7 @@ def _masks(folders: Sequence[Path], start: Document, measured: NDArray[np.bool_]
     return {"planned": (MAP, planned_mask(start), {"long_name": "visited by the plan"}), "kept": (MAP, kept, told)}
 
 
-def _provenance(folders: Sequence[Path], start: Document, planes: Planes) -> dict[str, Any]:
+def _provenance(folders: Sequence[Path], start: Document, planes: Planes, fit: Document) -> dict[str, Any]:
     """Return the attributes of the run: numbers and strings, which every file format takes."""
     temperatures = planes.get("sample_temperature", np.empty(0))
     known = temperatures[np.isfinite(temperatures)]
@@ -159,6 +163,8 @@ def _provenance(folders: Sequence[Path], start: Document, planes: Planes) -> dic
         "photon_energy_units": "eV",
         "temperature": temperature,
         "temperature_units": "K",
+        "fit": fit.get("uid"),
+        "fit_model": fit.get("model"),
         "calibration": json.dumps(start.get("calibration"), default=_listed),
         "start_document": json.dumps(start, default=_listed),
         "microarpes_version": versions()["microarpes"],

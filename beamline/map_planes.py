@@ -16,6 +16,7 @@ from microarpes.beamline.journal import read_documents
 from microarpes.beamline.map_terms import FITTED, WHOLE
 from microarpes.beamline.pixel_events import PixelEvent, pixel_events
 from microarpes.beamline.stored_figures import NOT_FITTED
+from microarpes.beamline.stored_run import NoSuchRun
 
 Planes = dict[str, NDArray[Any]]
 
@@ -91,13 +92,48 @@ def _fermi_edges(record: Mapping[str, Any] | None, n_window: int) -> NDArray[np.
     return edges if edges.shape == (n_window,) else np.full(n_window, np.nan)
 
 
-def fitted_planes(folders: Sequence[Path], start: Mapping[str, Any], measured: NDArray[np.bool_]) -> Planes:
-    """Return what the live fit says of a map.
+def fit_journals(folders: Sequence[Path], fit: str = "live") -> list[Path]:
+    """Return the journals of the derived runs that a fit of the map is in.
 
     Parameters
     ----------
-    folders, start
-        As for `reading_planes`.
+    folders : sequence of Path
+        Of the runs of the map.
+    fit : str
+        ``live``, all there are; or the uid of a refit, or the beginning of it, which is of one run of the map.
+
+    Raises
+    ------
+    NoSuchRun
+        No refit, or more than one, has that uid; the message says which there are.
+    """
+    if fit == "live":
+        return [path for folder in folders if (path := folder / GAP_JOURNAL).exists()]
+    refits = {path: derived_start([path]) for folder in folders for path in sorted(folder.glob("refit-*.gap.journal"))}
+    found = [path for path, start in refits.items() if fit and str(start.get("uid", "")).startswith(fit)]
+    if len(found) != 1:
+        known = ", ".join(str(start.get("uid"))[:8] for start in refits.values()) or "none"
+        raise NoSuchRun(
+            f"{len(found)} refits of this run have a uid that starts with {fit!r}; live, or one of: {known}"
+        )
+    return found
+
+
+def derived_start(journals: Sequence[Path]) -> dict[str, Any]:
+    """Return the start document of a fit, the newest run's; empty where there is none."""
+    name, doc = next(read_documents(journals[-1]), ("", {})) if journals else ("", {})
+    return doc if name == "start" else {}
+
+
+def fitted_planes(journals: Sequence[Path], start: Mapping[str, Any], measured: NDArray[np.bool_]) -> Planes:
+    """Return what a fit says of a map.
+
+    Parameters
+    ----------
+    journals : sequence of Path
+        Of its derived runs, see `fit_journals`.
+    start : mapping
+        Start document of the map's newest run.
     measured : ndarray of bool, shape (ny, nx)
 
     Returns
@@ -107,7 +143,6 @@ def fitted_planes(folders: Sequence[Path], start: Mapping[str, Any], measured: N
         ``[ny, nx]``; with ``window_`` before it each window by itself, ``[ny, nx, n_window]``. Only ``status``,
         ``not-fitted`` where something was measured, for a map without a fit.
     """
-    journals = [path for folder in folders if (path := folder / GAP_JOURNAL).exists()]
     if not journals:
         return {"status": np.where(measured, NOT_FITTED, "")}
     gap_map = GapMap.from_documents(itertools.chain.from_iterable(map(read_documents, journals)))

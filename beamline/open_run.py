@@ -30,10 +30,13 @@ class OpenRun:
         The oldest first; the last is that of the run itself.
     start : dict
         Its start document.
+    fits : tuple of Path
+        Journals of the fit that is shown.
     """
 
     folders: tuple[Path, ...]
     start: dict[str, Any]
+    fits: tuple[Path, ...]
 
     @property
     def uid(self) -> str:
@@ -75,11 +78,11 @@ class OpenRun:
 
         if names not in NAMES:
             raise ValueError(f"names = {names!r}; it is one of {', '.join(NAMES)}")
-        dataset = map_dataset(self.folders, edcs=edcs, frames=frames)
+        dataset = map_dataset(self.folders, fits=self.fits, edcs=edcs, frames=frames)
         return dataset if names == "microarpes" else _renamed(dataset, NAMES[names])
 
 
-def open_run(run: str | Path = "-1", directory: str | Path = "microarpes-data") -> OpenRun:
+def open_run(run: str | Path = "-1", directory: str | Path = "microarpes-data", fit: str = "live") -> OpenRun:
     """Find a stored run.
 
     Parameters
@@ -88,14 +91,19 @@ def open_run(run: str | Path = "-1", directory: str | Path = "microarpes-data") 
         uid, the beginning of one, ``-1`` for the newest, or the run's folder.
     directory : str or Path
         Where runs are kept; not used when `run` is a folder.
+    fit : str
+        ``live``, or the uid of a refit, or the beginning of it.
 
     Raises
     ------
     microarpes.beamline.stored_run.NoSuchRun
-        There is none of that name, or a run that it resumes is not beside it.
+        There is no run, or no refit, of that name, or a run that it resumes is not beside it.
     """
+    from microarpes.beamline.map_planes import fit_journals
+
     folder = run_folder(Path(directory), str(run))
-    return OpenRun(tuple(chain_folders(folder)), read_start(folder))
+    folders = chain_folders(folder)
+    return OpenRun(tuple(folders), read_start(folder), tuple(fit_journals(folders, fit)))
 
 
 def _renamed(dataset: xr.Dataset, names: dict[str, str]) -> xr.Dataset:

@@ -1,12 +1,17 @@
 """A run as one Dataset: what was measured stands at its pixel, with its unit, and survives a netCDF file."""
 
+import dataclasses
 import json
 import math
 
+import h5py
 import numpy as np
 import pytest
 import xarray as xr
 
+from microarpes.analysis import GapMap
+from microarpes.beamline.export import export_run
+from microarpes.beamline.journal import read_documents
 from microarpes.beamline.kept_mask import KeptMask, write_mask
 from microarpes.beamline.open_run import open_run
 from microarpes.beamline.run_chain import read_map
@@ -150,6 +155,23 @@ def test_axes_are_called_as_other_programs_call_them(fitted_raster, names, angle
     assert float(dataset["sample_temp"]) == 10.0
     with pytest.raises(ValueError, match="erlab"):
         open_run(fitted_raster.folder).to_xarray(names="matlab")
+
+
+def test_a_refit_is_shown_in_the_place_of_the_live_fit(own_raster, fitted_here):
+    job = dataclasses.replace(own_raster.job, gamma0="zero")
+    outcome = fitted_here(own_raster, 32, job=job)
+    run = open_run(own_raster.folder, fit=outcome.uid[:8])
+    dataset = run.to_xarray(edcs=False)
+    refit = GapMap.from_documents(read_documents(outcome.journal))
+    np.testing.assert_array_equal(dataset["gap"], refit.joint_delta)
+    assert (dataset["gamma0"].values[dataset["status"].values == "ok"] == 0.0).all()
+    assert dataset.attrs["fit"] == outcome.uid
+    assert "gap" not in open_run(own_raster.folder).to_xarray(edcs=False)  # there is no live fit
+    with h5py.File(export_run(own_raster.directory, "-1", fit=outcome.uid)) as file:
+        np.testing.assert_array_equal(file["entry/gap_map/gap"][:], refit.joint_delta)
+        assert file["entry/fit/gamma0"][()] == b"zero"
+    with pytest.raises(NoSuchRun, match=f"live, or one of: {outcome.uid[:8]}"):
+        open_run(own_raster.folder, fit="zz")
 
 
 def test_a_run_without_a_map_is_told_by_its_plan(own_raster):
