@@ -11,13 +11,21 @@ from rich.console import Console
 from rich.table import Table
 
 from microarpes.beamline.catalog import RunDetails, RunSummary, list_runs, open_catalog, show_run
+from microarpes.beamline.run_search import RunSearch, run_status
 
 #: Entries of the start document that are long lists; shown by their length.
 _LONG = 6
 
 
-def print_runs(directory: Path) -> None:
+def print_runs(directory: Path, search: RunSearch | None = None) -> None:
     """Print one line a run, oldest first.
+
+    Parameters
+    ----------
+    directory : Path
+        Where runs are kept.
+    search : RunSearch, optional
+        Only those that it finds.
 
     Raises
     ------
@@ -25,9 +33,9 @@ def print_runs(directory: Path) -> None:
         There is no catalog in `directory`.
     """
     with open_catalog(directory) as client:
-        found = list_runs(client)
+        found = list_runs(client, search=search)
     table = Table(box=None, pad_edge=False)
-    for heading in ("run", "started", "plan", "sample", "pixels", "status", "derived"):
+    for heading in ("run", "started", "plan", "sample", "K", "pixels", "status", "derived"):
         table.add_column(heading, overflow="fold", no_wrap=heading != "sample")
     for run in found:
         points = "?" if run.points is None else str(run.points)
@@ -36,6 +44,7 @@ def print_runs(directory: Path) -> None:
             time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.time)),
             run.plan,
             run.sample,
+            "" if run.temperature is None else f"{run.temperature:.1f}",
             f"{points}/{run.planned}" if run.planned else points,
             _status(run),
             " ".join(uid[:8] for uid in run.derived_runs),
@@ -66,8 +75,7 @@ def print_run(directory: Path, name: str) -> None:
 
 
 def _status(run: RunSummary) -> str:
-    """Return how a run ended: a success with a reason was ended by the operator before its last row."""
-    return "stopped" if run.exit_status == "success" and run.reason else run.exit_status
+    return run_status({"exit_status": run.exit_status, "reason": run.reason})
 
 
 def _streams(details: RunDetails) -> list[str]:

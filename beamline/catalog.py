@@ -12,6 +12,7 @@ import fcntl
 import io
 import json
 import logging
+import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from microarpes.beamline.run_search import RunSearch, run_temperature, sample_name
 
 FOLDER = "catalog"
 CONFIG = "config.yml"
@@ -56,6 +59,8 @@ class RunSummary:
         Uid of the run this one was derived from.
     derived_runs : tuple of str
         Uids of the runs derived from this one, oldest first.
+    temperature : float or None, K
+        Of the sample as the run began.
     """
 
     uid: str
@@ -68,6 +73,7 @@ class RunSummary:
     reason: str = ""
     original_run: str | None = None
     derived_runs: tuple[str, ...] = ()
+    temperature: float | None = None
 
 
 @dataclass(frozen=True)
@@ -217,7 +223,7 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", category=UnstableSpecificationWarning)
 
 
-def list_runs(client: Any, *, derived: bool = False) -> list[RunSummary]:
+def list_runs(client: Any, *, derived: bool = False, search: RunSearch | None = None) -> list[RunSummary]:
     """Return the runs in the catalog, oldest first.
 
     Parameters
@@ -226,7 +232,13 @@ def list_runs(client: Any, *, derived: bool = False) -> list[RunSummary]:
         From `open_catalog`, or any Tiled client of such a catalog.
     derived : bool
         List runs derived from others too; otherwise they are only named in `derived_runs` of their original.
+    search : RunSearch, optional
+        List only what it finds.
     """
+    if search is not None and math.isfinite(search.since):
+        from tiled.queries import Comparison
+
+        client = client.search(Comparison("ge", "start.time", search.since))  # what is derived from a run is younger
     starts: list[tuple[dict[str, Any], dict[str, Any]]] = []
     children: dict[str, list[tuple[float, str]]] = {}
     for uid, run in client.items():
@@ -234,25 +246,26 @@ def list_runs(client: Any, *, derived: bool = False) -> list[RunSummary]:
         starts.append((start, dict(run.metadata.get("stop") or {})))
         if original := start.get("original_run_uid"):
             children.setdefault(original, []).append((float(start.get("time", 0.0)), uid))
-    summaries = [_summary(start, stop, children) for start, stop in starts]
+    wanted = [each for each in starts if search is None or search.finds(*each)]
+    summaries = [_summary(start, stop, children) for start, stop in wanted]
     shown = [run for run in summaries if derived or run.original_run is None]
     return sorted(shown, key=lambda run: run.time)
 
 
 def _summary(start: dict[str, Any], stop: dict[str, Any], children: dict[str, list[tuple[float, str]]]) -> RunSummary:
-    sample = start.get("sample")
     uid = str(start["uid"])
     return RunSummary(
         uid=uid,
         time=float(start.get("time", 0.0)),
         plan=str(start.get("plan_name", "")),
-        sample=str(sample.get("id", "") if isinstance(sample, dict) else sample or ""),
+        sample=sample_name(start),
         planned=start.get("num_points"),
         points=(stop.get("num_events") or {}).get("primary", 0) if stop else None,
         exit_status=str(stop.get("exit_status", "open")),
         reason=str(stop.get("reason", "")),
         original_run=start.get("original_run_uid"),
         derived_runs=tuple(child for _, child in sorted(children.get(uid, []))),
+        temperature=run_temperature(start),
     )
 
 

@@ -8,21 +8,72 @@ from typing import Annotated
 
 import typer
 
-from microarpes.beamline.cli_options import RUN_HELP, Directory, Summary
+from microarpes.beamline.cli_options import (
+    RUN_HELP,
+    Directory,
+    Summary,
+    parse_moment,
+    parse_status,
+    parse_temperature,
+)
+from microarpes.beamline.run_search import RunSearch
 
 
-def runs(directory: Directory = Path("microarpes-data")) -> None:
-    """List the runs of the catalog."""
+def runs(
+    directory: Directory = Path("microarpes-data"),
+    sample: Annotated[str, typer.Option(help="Only runs with this in the sample id.")] = "",
+    since: Annotated[str | None, typer.Option(help="Only from this day or time on, 2026-11-26T08:30.")] = None,
+    until: Annotated[str | None, typer.Option(help="Only up to this time, or to the end of this day.")] = None,
+    text: Annotated[str, typer.Option(help="Only with this anywhere in what is known of the run.")] = "",
+    status: Annotated[str | None, typer.Option(help="Only success, stopped, abort, fail or open.")] = None,
+    temperature: Annotated[str | None, typer.Option(help="Only at this temperature, or LOW,HIGH; K.")] = None,
+) -> None:
+    """List the runs of the catalog, or those that are looked for."""
+    search = RunSearch(
+        sample=sample,
+        text=text,
+        status=parse_status(status),
+        since=parse_moment("--since", since),
+        until=parse_moment("--until", until, end=True),
+        temperature=parse_temperature(temperature),
+    )
     from microarpes.beamline.browse import print_runs
 
-    print_runs(directory)
+    print_runs(directory, search)
 
 
-def show(run: str, directory: Directory = Path("microarpes-data")) -> None:
+def show(
+    run: Annotated[str, typer.Argument(help="uid, the beginning of one, or -1 for the newest.")],
+    directory: Directory = Path("microarpes-data"),
+    line: Annotated[bool, typer.Option("--line", help="One line for the logbook, from the run's folder.")] = False,
+) -> None:
     """Show one run: uid or the beginning of one."""
+    if line:
+        from microarpes.beamline.logbook import logbook_line
+
+        sys.stdout.write(f"{logbook_line(directory, run)}\n")
+        return
     from microarpes.beamline.browse import print_run
 
     print_run(directory, run)
+
+
+def export(
+    run: Annotated[str, typer.Argument(help=RUN_HELP)],
+    format: Annotated[str, typer.Option(help="nexus, netcdf, csv, or figures.")] = "nexus",
+    directory: Directory = Path("microarpes-data"),
+    output: Annotated[
+        Path | None, typer.Option(help="File to write, of figures the folder; else in the run's folder.")
+    ] = None,
+    copy_frames: Annotated[
+        bool, typer.Option("--copy-frames", help="Copy the frames into the NeXus file; else they are linked.")
+    ] = False,
+    fit: Annotated[str, typer.Option(help="live, or the uid of a refit, or the beginning of it.")] = "live",
+) -> None:
+    """Write a stored run as a file for other programs: NeXus, netCDF, CSV, or vector figures."""
+    from microarpes.beamline.export import export_run
+
+    sys.stdout.write(f"{export_run(directory, run, format, output, copy_frames=copy_frames, fit=fit)}\n")
 
 
 def refit(

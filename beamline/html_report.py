@@ -171,10 +171,10 @@ def _map(material: Material, picture: bytes | None) -> Section:
 
 def _opening(material: Material) -> Section:
     folder = str(material.run.folder)
-    last = "gap, error = run.gap_map.joint_delta, run.gap_map.joint_delta_stderr  # meV, [ny, nx]"
+    last = "gap, error = map_.gap, map_.gap_error  # meV, [y, x]"
     if material.run.gap_map is None:
-        last = "edcs = {pixel: event['data']['edc'] for pixel, event in run.events.items()}  # [n_window, n_energy]"
-    code = f"from microarpes.beamline.stored_run import read_run\nrun = read_run({folder!r})\n{last}"
+        last = "edcs = map_.edc  # counts, [y, x, window, energy]"
+    code = f"from microarpes.beamline.open_run import open_run\nmap_ = open_run({folder!r}).to_xarray()\n{last}"
     return Section("Open it in Python", code=code)
 
 

@@ -97,11 +97,11 @@ def write_gap_map(path: Path | IO[bytes], picture: MapPicture, title: str = "") 
         FigureCanvasAgg(figure)
         panels = figure.subplots(2, 3, height_ratios=(0.5, 1.0) if _is_wide(picture) else (1.0, 1.0))
         _draw_maps(figure, panels, picture)
-        _draw_histogram(panels[1, 1], picture)
+        draw_histogram(panels[1, 1], picture)
         _draw_correlation(panels[1, 2], picture)
         if title:
             figure.suptitle(title, fontsize=12, parse_math=False)  # a sample may be called $x
-        handles = _legend(picture)
+        handles = legend_handles(picture)
         if handles:
             figure.legend(
                 handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, handlelength=2.2
@@ -142,7 +142,7 @@ def _draw_maps(figure: Figure, panels: Any, picture: MapPicture) -> None:
         draw_map(figure, axes, shown, picture, span, units)
         axes.set_title(name)
         if values is not picture.intensity:
-            _draw_classes(axes, picture)
+            draw_classes(axes, picture)
 
 
 def draw_map(figure: Figure, axes: Axes, values: Floats, picture: MapPicture, least: float, units: str) -> None:
@@ -182,7 +182,8 @@ def _present(picture: MapPicture) -> list[tuple[PixelClass, NDArray[np.bool_], l
     return [(kind, np.isin(status, verdicts), verdicts) for kind, verdicts in classes.items()]
 
 
-def _draw_classes(axes: Axes, picture: MapPicture) -> None:
+def draw_classes(axes: Axes, picture: MapPicture) -> None:
+    """Hatch the pixels without a gap, by the class of their verdict, on axes in um."""
     left, right, bottom, top = half_pixel_extent(picture)
     wide, high = (right - left) / len(picture.x), (top - bottom) / len(picture.y)
     corners = np.array([[0.0, 0.0], [wide, 0.0], [wide, high], [0.0, high]])
@@ -194,7 +195,8 @@ def _draw_classes(axes: Axes, picture: MapPicture) -> None:
         axes.add_patch(PathPatch(outline, facecolor=kind.face, edgecolor=_INK, hatch=kind.hatch, linewidth=0.0))
 
 
-def _legend(picture: MapPicture) -> list[Patch]:
+def legend_handles(picture: MapPicture) -> list[Patch]:
+    """Return what a legend says of the classes of pixels without a gap that occur."""
     handles = []
     for kind, where, verdicts in _present(picture):
         name = f"{kind.label} ({', '.join(verdicts)})" if kind == NO_FIT else kind.label
@@ -203,7 +205,8 @@ def _legend(picture: MapPicture) -> list[Patch]:
     return handles
 
 
-def _draw_histogram(axes: Axes, picture: MapPicture) -> None:
+def draw_histogram(axes: Axes, picture: MapPicture) -> None:
+    """Draw how often which gap was found, and the truth where it is known."""
     good = (_status(picture) == "ok") & np.isfinite(picture.delta)
     axes.set_title("histogram of the gap")
     axes.set_xlabel("gap (meV)")

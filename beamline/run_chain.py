@@ -10,36 +10,61 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from microarpes.analysis import GapMap
-from microarpes.beamline.engine import GAP_JOURNAL
+from microarpes.beamline.engine import GAP_JOURNAL, RAW_JOURNAL
 from microarpes.beamline.journal import read_documents
 from microarpes.beamline.stored_run import NoSuchRun, StoredRun, read_run
+
+Document = dict[str, Any]
 
 #: More links than any night holds; ends a chain that bites its tail.
 MAX_LINKS = 10_000
 
 
-def read_chain(folder: Path, *, lean: bool = False) -> list[StoredRun]:
-    """Read a run and those it resumes, which lie beside it; the oldest first.
+def read_start(folder: Path) -> Document:
+    """Read the start document of a run and nothing else of it.
+
+    Raises
+    ------
+    NoSuchRun
+        There is no journal in the folder, or no start document in it.
+    """
+    raw = Path(folder) / RAW_JOURNAL
+    if not raw.exists():
+        raise NoSuchRun(f"{folder} holds no {RAW_JOURNAL}; name the folder of a run")
+    name, doc = next(read_documents(raw), ("", {}))
+    if name != "start":
+        raise NoSuchRun(f"{raw} holds no start document: nothing was measured")
+    return doc
+
+
+def chain_folders(folder: Path) -> list[Path]:
+    """Return the folders of a run and of those it resumes, which lie beside it; the oldest first.
 
     Raises
     ------
     NoSuchRun
         One of them is not there; the message says which.
     """
-    runs = [read_run(folder, lean=lean)]
-    while before := runs[-1].start.get("resumes"):
+    folders, start = [Path(folder)], read_start(folder)
+    while before := start.get("resumes"):
         beside = Path(folder).resolve().parent / str(before)
-        if len(runs) >= MAX_LINKS or any(run.folder.name == beside.name for run in runs):
-            raise NoSuchRun(
-                f"run {runs[-1].start['uid']} resumes {before}, which resumes it: their journals are damaged"
-            )
+        if len(folders) >= MAX_LINKS or any(each.name == beside.name for each in folders):
+            raise NoSuchRun(f"run {start['uid']} resumes {before}, which resumes it: their journals are damaged")
         try:
-            runs.append(read_run(beside, lean=lean))
+            earlier = read_start(beside)
         except NoSuchRun as error:
-            raise NoSuchRun(f"run {runs[-1].start['uid']} resumes {before}, which cannot be read: {error}") from None
-    return runs[::-1]
+            raise NoSuchRun(f"run {start['uid']} resumes {before}, which cannot be read: {error}") from None
+        folders.append(beside)
+        start = earlier
+    return folders[::-1]
+
+
+def read_chain(folder: Path, *, lean: bool = False) -> list[StoredRun]:
+    """Read a run and those it resumes, the oldest first; raises as `chain_folders` does."""
+    return [read_run(each, lean=lean) for each in chain_folders(folder)]
 
 
 def read_map(folder: Path) -> StoredRun:

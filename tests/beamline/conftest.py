@@ -253,6 +253,32 @@ def raster(tmp_path_factory):
     return Raster(tmp_path_factory.mktemp("runs"))
 
 
+@pytest.fixture(scope="session")
+def fitted_raster(tmp_path_factory):
+    """A run with its live fit, that tests only add to."""
+    made = Raster(tmp_path_factory.mktemp("fitted runs"))
+    for _ in made.grow():
+        pass
+    return made
+
+
+@pytest.fixture(scope="session")
+def resumed_raster(tmp_path_factory):
+    """A map in two runs: the first was cut off after 8 pixels, the second took pixel 7 again and what was left."""
+    directory = tmp_path_factory.mktemp("resumed runs")
+    first, second = Raster(directory, n=8), Raster(directory, time=1.8e9 + 1000)
+
+    def later():
+        for name, doc in second.documents():
+            if name == "start":
+                yield name, doc | {"resumes": first.uid}
+            elif name != "event" or doc["data"].get("pixel", 7) >= 7:
+                yield name, doc
+
+    second.write(later())
+    return first, second
+
+
 @pytest.fixture
 def own_raster(tmp_path):
     """A run that a test may spoil."""

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from microarpes.beamline.catalog import CatalogError, create_catalog, find_run, list_runs, open_catalog, show_run
+from microarpes.beamline.cli import main as main_of_cli
 from microarpes.beamline.follow_catalog import RunWriter, follow_run, main
 from microarpes.beamline.journal import JournalWriter
 
@@ -211,6 +212,20 @@ def test_runs_and_show_say_what_was_measured(stored):
         for wrong in ("", "zz", "-2"):
             with pytest.raises(CatalogError, match="microarpes runs"):
                 find_run(client, wrong)
+
+
+def test_runs_are_listed_by_what_is_looked_for(stored, capsys):
+    directory, run, _, _ = stored
+    for options, found in (
+        (["--sample", "bi2212", "--status", "success"], True),
+        (["--text", "gap_raster", "--since", "2027-01-01", "--until", "2027-01-31"], True),  # TIME is of January 2027
+        (["--sample", "LSCO"], False),
+        (["--temperature", "10"], False),  # this run does not say its temperature
+    ):
+        assert main_of_cli(["runs", "--directory", str(directory), *options]) == 0
+        assert (run[:8] in capsys.readouterr().out) is found
+    assert main_of_cli(["runs", "--directory", str(directory), "--since", "yesterday"]) == 2
+    assert "write 2026-11-26" in capsys.readouterr().err
 
 
 def test_a_folder_without_a_catalog_is_named_and_not_given_one(tmp_path):

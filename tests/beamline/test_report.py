@@ -30,7 +30,7 @@ def drawn(picture):
     figure = Figure()
     panels = figure.subplots(2, 3)
     report._draw_maps(figure, panels, picture)
-    report._draw_histogram(panels[1, 1], picture)
+    report.draw_histogram(panels[1, 1], picture)
     report._draw_correlation(panels[1, 2], picture)
     return panels
 
@@ -103,21 +103,21 @@ def test_noise_alone_does_not_fill_the_colour_scale():
 
 def test_every_kind_of_pixel_without_a_gap_has_a_pattern_of_its_own_and_a_legend():
     shown = picture()
-    handles = report._legend(shown)
+    handles = report.legend_handles(shown)
     # Without colour: hatch and brightness must differ pairwise.
     looks = {(handle.get_hatch(), handle.get_facecolor()[:3]) for handle in handles}
     assert len(looks) == len(handles) == 5
     labels = " | ".join(handle.get_label() for handle in handles)
     for words in ("off sample: 1", "bad fit: 1", "no gap resolved: 1", "no fit (low-counts): 1", "not measured: 1"):
         assert words in labels
-    assert report._legend(picture(verdicts=())) == []
+    assert report.legend_handles(picture(verdicts=())) == []
 
 
 def test_what_a_raster_does_not_visit_is_left_blank_and_has_no_legend():
     whole = picture(verdicts=("off-sample",))
     status = np.where(np.arange(10) < 5, whole.status, OUTSIDE)
     visited = dataclasses.replace(whole, status=status)
-    assert [handle.get_label() for handle in report._legend(visited)] == ["off sample: 1"]
+    assert [handle.get_label() for handle in report.legend_handles(visited)] == ["off sample: 1"]
     gap = drawn(visited)[0, 0]
     shown = gap.images[0].get_array()
     assert (np.ma.getmaskarray(shown) | ~np.isfinite(np.ma.getdata(shown)))[:, 5:].all()
