@@ -159,13 +159,16 @@ def test_silx_opens_it_at_the_gap_map(exported, fitted_raster):
     silx_io, nxdata = importlib.import_module("silx.io"), importlib.import_module("silx.io.nxdata")
     with silx_io.open(str(exported)) as file:
         plot = nxdata.get_default(file)
-        assert plot.is_image
+        assert plot.is_valid
         axes = {
             name: (axis[()], axis.attrs["units"]) for name, axis in zip(plot.axes_dataset_names, plot.axes, strict=True)
         }
         assert_is_the_gap_map(plot.signal[()], plot.signal.attrs["units"], axes, fitted_raster)
         np.testing.assert_array_equal(plot.errors[()], file["entry/gap_map/gap_error"][()])
-        assert nxdata.get_default(file["entry/edc"]).signal_ndim == 4
+        groups = []
+        file.visititems(lambda name, item: groups.append(name) if item.attrs.get("NX_class") == "NXdata" else None)
+        assert {"entry/data", "entry/edc", "entry/fit/gap_by_window", "entry/pixels", RAW} <= set(groups)
+        assert [issue for name in groups for issue in nxdata.NXdata(file[name]).issues] == []
 
 
 def test_nexusformat_opens_it_at_the_gap_map(exported, fitted_raster):
