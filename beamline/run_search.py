@@ -66,9 +66,13 @@ def sample_name(start: Document) -> str:
 
 def run_temperature(start: Document) -> float | None:
     """Return the temperature of the sample as a run began, K; None where it does not say it."""
-    settings = (start.get("series") or {}).get("settings") or {}
-    told = settings.get("temperature", (start.get("calibration") or {}).get("temperature"))
-    return None if told is None else float(told)
+    series = start.get("series")
+    settings = series.get("settings") if isinstance(series, Mapping) else None
+    for part in (settings, start.get("calibration")):
+        told = part.get("temperature") if isinstance(part, Mapping) else None
+        if isinstance(told, int | float):
+            return float(told)
+    return None
 
 
 def _words(value: Any) -> Iterator[str]:
