@@ -123,6 +123,9 @@ class LandmarkImaging:
         if row == 0 or row == rows:
             return row == 0
         wanted = self.landmark
+        if len(self._looks) == 1 and row > self._row:
+            # One look tells no velocity: until the next the pixels stay behind.
+            return True
         by_rows = wanted.every_rows is not None and row - self._row >= wanted.every_rows
         waited = self._clock() - self._looks[-1][0] if self._looks else 0.0
         return by_rows or (wanted.every_minutes is not None and waited >= 60.0 * wanted.every_minutes)

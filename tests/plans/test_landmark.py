@@ -106,6 +106,16 @@ def test_pixels_follow_a_sample_that_drifts(bench, engine):
     assert pixels_of(b) == [0, 1, 3, 2, 4, 5, 7, 6]
 
 
+def test_the_second_look_comes_after_the_first_row_whatever_is_configured(bench, engine):
+    b = bench()
+    beamline = Beamline(b, rate=(0.02, 0.0))
+    imaging = imaging_of(beamline, every_rows=9)
+    engine(run(b, imaging))
+    # One look tells no velocity, two do: a map of 4 rows is aimed at to a micrometre to its end.
+    assert len(looks_of(b)) == 2
+    assert imaging.shift()[0] == pytest.approx(0.02 * (beamline.now - 41.0), abs=0.7)
+
+
 def test_a_sample_that_stays_is_aimed_at_where_it_was_planned(bench, engine):
     b = bench()
     beamline = Beamline(b)
@@ -202,7 +212,8 @@ def test_an_interruption_at_any_message_loses_no_pixel_and_tells_no_look_twice(b
         finally:
             b.forget()
         assert pixels_of(b) == [0, 1, 3, 2, 4, 5, 7, 6], index
-        assert [look["status"] for look in looks_of(b)] == ["ok", "ok"], index
+        # before the first row, after it, and two rows later
+        assert [look["status"] for look in looks_of(b)] == ["ok", "ok", "ok"], index
 
 
 @pytest.mark.parametrize(
