@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ import numpy as np
 
 from microarpes.analysis.calibration import Calibration
 from microarpes.analysis.fitter import GapFitter, choose_engine
-from microarpes.analysis.gap_map import FITTED, POSITIONS
+from microarpes.analysis.gap_map import FITTED, K_F_CENTRE, POSITIONS
+from microarpes.analysis.k_f_centre import gap_error_of_centre
 from microarpes.analysis.line_shape import Array
 from microarpes.analysis.linear_range import LinearRange
 from microarpes.analysis.results import GapFit, Status
@@ -21,6 +23,9 @@ __all__ = ["EventFitter", "RunLayout"]
 
 #: Fitters kept: a run has few calibrations, each with one fitter per window and one for all.
 KEPT_FITTERS = 24
+#: What an event says of k_F that no reader of frames has seen.
+NO_FRAME = "no-frame"
+OK = Status.OK.label
 
 
 @dataclass(frozen=True)
@@ -35,12 +40,15 @@ class RunLayout:
     energy_axis : ndarray, shape (n_energy,), eV kinetic
     linear_range : LinearRange or None
         Rates at which the detector is linear, where the run declares them.
+    follow_k_f : bool
+        Whether the windows follow k_F, pixel by pixel.
     """
 
     shape: tuple[int, int]
     windows: tuple[str, ...]
     energy_axis: Array
     linear_range: LinearRange | None = None
+    follow_k_f: bool = False
 
     @classmethod
     def from_start(cls, doc: Mapping[str, Any]) -> RunLayout:
@@ -53,7 +61,7 @@ class RunLayout:
             raise ValueError(
                 f"shape {shape}, {len(windows)} windows and energy_axis of shape {axis.shape} make no raster"
             )
-        return cls(shape, windows, axis, LinearRange.from_start(doc))
+        return cls(shape, windows, axis, LinearRange.from_start(doc), bool(doc.get("follow_k_f", False)))
 
 
 class EventFitter:
@@ -110,7 +118,35 @@ class EventFitter:
             record[f"joint_{name}"] = _value(joint, name)
         record["status"] = [verdict.label if fit is None else fit.status for fit in windows]
         record["joint_status"] = verdict.label if joint is None else joint.status
+        if layout.follow_k_f:
+            record |= {name: _number(data.get(name)) for name in K_F_CENTRE}
+            record["k_f_status"] = str(data.get("k_f_status", NO_FRAME))
+            beside = _beside(data, n_window, layout.energy_axis.size)
+            if calibration is not None and beside is not None:
+                self._add_error_of_centre(layout, calibration, record, beside, _number(data.get("beside_step")))
         return record
+
+    def _add_error_of_centre(
+        self, layout: RunLayout, calibration: Calibration, record: dict[str, Any], beside: Array, step: float
+    ) -> None:
+        """Add to the systematic errors what the error of the k_F centre means for the gaps.
+
+        `beside` (2, n_window, n_energy) is what windows a step lower and higher have counted.
+        """
+        contrast, error = record["angular_contrast"], record["k_f_centre_error"]
+
+        def total(gap: float, systematic: float, moved: list[GapFit | None]) -> float:
+            lower, higher = (_value(fit, "delta") for fit in moved)
+            return math.hypot(systematic, gap_error_of_centre(gap, lower, higher, step, error))
+
+        for i, status in enumerate(record["status"]):
+            if status == OK:
+                moved = [self._one(layout, calibration, i, edc, contrast) for edc in beside]
+                found = record["delta"][i], record["delta_systematic"][i]
+                record["delta_systematic"][i] = total(*found, moved)
+        if record["joint_status"] == OK:
+            moved = [self._joint(layout, calibration, edc, contrast) for edc in beside]
+            record["joint_delta_systematic"] = total(record["joint_delta"], record["joint_delta_systematic"], moved)
 
     def _one(
         self, layout: RunLayout, calibration: Calibration | None, i: int, edc: Array | None, contrast: float
@@ -166,6 +202,15 @@ def _edc(value: Any, n_window: int, n_energy: int) -> Array | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return edc if edc.shape == (n_window, n_energy) else None
+
+
+def _beside(data: Mapping[str, Any], n_window: int, n_energy: int) -> Array | None:
+    """EDCs of windows a step lower and a step higher, or None."""
+    pair = data.get("edc_beside")
+    if pair is None or len(pair) != 2:
+        return None
+    lower, higher = (_edc(edc, n_window, n_energy) for edc in pair)
+    return None if lower is None or higher is None else np.stack([lower, higher])
 
 
 def _pixel(value: Any, shape: tuple[int, int]) -> int:

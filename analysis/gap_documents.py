@@ -7,7 +7,7 @@ from typing import Any
 
 import event_model
 
-from microarpes.analysis.gap_map import FITTED, JOINT, POSITIONS
+from microarpes.analysis.gap_map import FITTED, JOINT, K_F_CENTRE, POSITIONS
 
 __all__ = ["DerivedRun", "gap_data_keys"]
 
@@ -19,8 +19,11 @@ def _key(dtype: str, numpy: str, shape: list[int], units: str, model: str) -> di
     return {"dtype": dtype, "dtype_numpy": numpy, "shape": shape, "units": units, "source": f"gap_fit:{model}"}
 
 
-def gap_data_keys(n_window: int, model: str) -> dict[str, dict[str, Any]]:
-    """Describe the data keys of the primary stream; ``"1"`` is the unit of what has none."""
+def gap_data_keys(n_window: int, model: str, *, follow_k_f: bool = False) -> dict[str, dict[str, Any]]:
+    """Describe the data keys of the primary stream; ``"1"`` is the unit of what has none.
+
+    Where the windows follow k_F there is more to tell.
+    """
     keys = {
         "pixel": _key("integer", "<i8", [], "1", model),
         "raw_seq_num": _key("integer", "<i8", [], "1", model),
@@ -29,6 +32,9 @@ def gap_data_keys(n_window: int, model: str) -> dict[str, dict[str, Any]]:
     }
     keys.update({name: _key("array", "<f8", [n_window], unit, model) for name, unit in FITTED.items()})
     keys.update({name: _key("number", "<f8", [], unit, model) for name, unit in (*JOINT.items(), *POSITIONS.items())})
+    if follow_k_f:
+        keys["k_f_status"] = _key("string", "<U10", [], "1", model)
+        keys.update({name: _key("number", "<f8", [], unit, model) for name, unit in K_F_CENTRE.items()})
     return keys
 
 
@@ -40,7 +46,7 @@ class DerivedRun:
     emit : callable
         ``emit(name, document)``.
     metadata : mapping
-        What the start document says besides uid and time.
+        What the start document says besides uid and time; ``follow_k_f`` where the windows follow k_F.
     n_window : int
     model : str
     """
@@ -49,7 +55,7 @@ class DerivedRun:
         self._emit = emit
         self._bundle = event_model.compose_run(metadata=dict(metadata))
         emit("start", dict(self._bundle.start_doc))
-        data_keys = gap_data_keys(n_window, model)
+        data_keys = gap_data_keys(n_window, model, follow_k_f=bool(metadata.get("follow_k_f")))
         self._stream = self._bundle.compose_descriptor(
             name="primary", data_keys=data_keys, object_keys={"gap_fit": list(data_keys)}
         )

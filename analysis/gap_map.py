@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FITTED", "JOINT", "POSITIONS", "GapMap"]
+__all__ = ["FITTED", "JOINT", "K_F_CENTRE", "POSITIONS", "GapMap"]
 
 #: Fitted quantities of each window and of the joint fit, with their units.
 FITTED: dict[str, str] = {
@@ -32,6 +32,8 @@ POSITIONS: dict[str, str] = {
     "total_counts": "counts",
     "calibration_time": "s",
 }
+#: Where the windows follow k_F: its middle, and by how much they lie higher than planned.
+K_F_CENTRE: dict[str, str] = {"k_f_centre": "deg", "k_f_centre_error": "deg", "window_shift": "deg"}
 
 Key = tuple[float, str, int]
 
@@ -61,6 +63,11 @@ class GapMap:
     manipulator_x, manipulator_y : ndarray, shape (ny, nx), um
         Measured positions.
     angular_contrast, total_counts, calibration_time : ndarray, shape (ny, nx)
+    k_f_centre, k_f_centre_error, window_shift : ndarray, shape (ny, nx), deg
+        The middle between +-k_F in the pixel's frame, and by how much its windows lie higher than planned; NaN in a run
+        whose windows do not follow it.
+    k_f_status : ndarray of str, shape (ny, nx)
+        As of `KFCentre`, or why there was nothing to find it in; empty in a run whose windows do not follow it.
     seq_num : ndarray of int, shape (ny, nx)
         Sequence number of the raw event; 0 where nothing has arrived.
     """
@@ -74,10 +81,11 @@ class GapMap:
         n = len(self.windows)
         self._planes: dict[str, NDArray[np.float64]] = {
             **{name: np.full((n, ny, nx), np.nan) for name in FITTED},
-            **{name: np.full((ny, nx), np.nan) for name in (*JOINT, *POSITIONS)},
+            **{name: np.full((ny, nx), np.nan) for name in (*JOINT, *POSITIONS, *K_F_CENTRE)},
         }
         self.status = np.full((n, ny, nx), "", dtype="<U10")
         self.joint_status = np.full((ny, nx), "", dtype="<U10")
+        self.k_f_status = np.full((ny, nx), "", dtype="<U10")
         self.seq_num = np.zeros((ny, nx), dtype=np.int64)
         self._records: dict[Key, tuple[float, int, dict[str, Any]]] = {}
         self._by_pixel: dict[int, set[Key]] = {}
@@ -87,7 +95,9 @@ class GapMap:
         if name in planes:
             plane: NDArray[np.float64] = planes[name]
             return plane
-        raise AttributeError(f"a GapMap has no {name!r}; it has {', '.join(planes)}, status, joint_status, seq_num")
+        raise AttributeError(
+            f"a GapMap has no {name!r}; it has {', '.join(planes)}, status, joint_status, k_f_status, seq_num"
+        )
 
     @property
     def n_filled(self) -> int:
@@ -107,7 +117,7 @@ class GapMap:
             Time of the raw event; decides between two that carry the same sequence number.
         record : mapping
             ``pixel``, the names of `FITTED` and ``status`` with one value per window, those of `JOINT`, `POSITIONS` and
-            ``joint_status``.
+            ``joint_status``; those of `K_F_CENTRE` and ``k_f_status`` where the windows follow k_F.
 
         Returns
         -------
@@ -138,6 +148,7 @@ class GapMap:
             plane[..., row, column] = record.get(name, np.nan)
         self.status[:, row, column] = record.get("status", "")
         self.joint_status[row, column] = record.get("joint_status", "")
+        self.k_f_status[row, column] = record.get("k_f_status", "")
         self.seq_num[row, column] = max(keys)[2] if keys else 0
         return True
 

@@ -25,7 +25,8 @@ class LiveGapMap(DocumentRouter):
     Subscribe it to a RunEngine or feed it the documents of a journal: the same documents give the same map and the same
     derived run, bit for bit, in whatever order the events come (a calibration record must come before the events
     that it precedes in time). What an event lacks or gets wrong makes it ``bad-input``; nothing raises. Runs that
-    are no rasters (no grid, windows or energy axis in their start document) are let pass.
+    are no rasters (no grid, windows or energy axis in their start document) are let pass. Windows that follow k_F need
+    the frames: what reads them puts what it found into the events; an event without it keeps the windows as planned.
 
     Parameters
     ----------
@@ -90,6 +91,7 @@ class LiveGapMap(DocumentRouter):
             "shape": list(self._layout.shape),
             "windows": [dict(window) for window in doc["windows"]],
             "grid": dict(doc["grid"]),
+            **({"follow_k_f": True} if self._layout.follow_k_f else {}),
         }
         self._derived = DerivedRun(self._emit, metadata, len(self._layout.windows), self.model)
 

@@ -17,6 +17,7 @@ from typing import Any
 from event_model import unpack_event_page
 
 from microarpes.analysis import CalibrationTrack, LiveGapMap
+from microarpes.beamline.followed_windows import FollowedWindows
 from microarpes.beamline.journal import read_records
 from microarpes.beamline.journal_chunks import Chunk
 from microarpes.beamline.moved_windows import MovedWindows, frame_path
@@ -45,6 +46,8 @@ class RefitJob:
         Name and edges, deg, of the windows that replace the run's; empty to fit the EDCs of the events.
     track : CalibrationTrack or None
         Calibration to interpolate, of the windows of the job; None for the last record before each event.
+    follow_k_f : bool
+        Windows follow the mirror centre of each frame.
     """
 
     journal: str
@@ -52,11 +55,16 @@ class RefitJob:
     gamma0: str | float = "prior"
     windows: tuple[tuple[str, float, float], ...] = ()
     track: CalibrationTrack | None = None
+    follow_k_f: bool = False
 
     @property
     def angle_windows(self) -> tuple[AngleWindow, ...]:
         """The windows as the devices know them."""
         return tuple(AngleWindow(name=name, angle_low=low, angle_high=high) for name, low, high in self.windows)
+
+    def asked(self, start: Document) -> Document:
+        """Return a start document that says of the windows what the job says: whether they follow k_F."""
+        return start if bool(start.get("follow_k_f")) == self.follow_k_f else start | {"follow_k_f": self.follow_k_f}
 
 
 @dataclass(frozen=True)
@@ -134,7 +142,7 @@ def derived_start(job: RefitJob, start: Document) -> Document:
     """
     router = _fitting.prepare(job)
     with _documents_of(job, start) as moved:
-        router("start", moved("start", start))
+        router("start", moved("start", job.asked(start)))
     if not _fitting.emitted:
         raise ChunkError(router.problem or f"run {start.get('uid')} is not a raster and cannot be fitted")
     return _fitting.emitted[0][1]
@@ -154,7 +162,7 @@ def fit_chunk(job: RefitJob, chunk: Chunk) -> FittedChunk:
     start = next(_chunk_documents(job, chunk))[1]
     with _documents_of(job, start) as moved:
         for name, doc in _chunk_documents(job, chunk):
-            router(name, moved(name, doc))
+            router(name, moved(name, job.asked(doc) if name == "start" else doc))
         without_frame = moved.without_frame
     events = [doc for name, doc in _fitting.emitted if name == "event"]
     if len(events) != chunk.events:
@@ -189,8 +197,10 @@ class _AsStored:
 
 @contextlib.contextmanager
 def _documents_of(job: RefitJob, start: Document) -> Iterator[_AsStored | MovedWindows]:
-    if not job.windows:
+    folder = Path(job.journal).parent
+    if not (job.windows or job.follow_k_f):
         yield _AsStored()
         return
-    with contextlib.closing(MovedWindows(job.angle_windows, frame_path(Path(job.journal).parent, start))) as windows:
+    followed = FollowedWindows(folder, job.angle_windows) if job.follow_k_f else None
+    with contextlib.closing(followed or MovedWindows(job.angle_windows, frame_path(folder, start))) as windows:
         yield windows

@@ -87,6 +87,10 @@ def refit(
     calibration: Annotated[
         str, typer.Option(help="live: the last record before each pixel; interpolated: between the records, in time.")
     ] = "live",
+    follow_k_f: Annotated[
+        bool | None,
+        typer.Option("--follow-k-f/--no-follow-k-f", help="Windows follow k_F, frame by frame; else as in the run."),
+    ] = None,
     directory: Directory = Path("microarpes-data"),
     processes: Annotated[int | None, typer.Option(help="Processes; all cores if left out.")] = None,
     scheduler: Annotated[str | None, typer.Option(help="tcp://HOST:PORT of a Dask scheduler (extra dask).")] = None,
@@ -102,6 +106,7 @@ def refit(
         gamma0=gamma0,
         windows=window or (),
         calibration=calibration,
+        follow_k_f=follow_k_f,
         processes=processes,
         scheduler=scheduler,
         summary=summary,

@@ -16,6 +16,7 @@ from pydantic import (
 
 from microarpes.beamline.config_sections import (
     AnalyserSection,
+    AnalysisSection,
     BeamlineSection,
     BeamSection,
     CalibrationSection,
@@ -28,6 +29,7 @@ from microarpes.beamline.config_sections import (
     ShutterSection,
     SourceSection,
     Windows,
+    about_one_angle,
 )
 from microarpes.beamline.guard_config import GuardTable, complete, known_pvs
 from microarpes.beamline.series_config import SeriesSection
@@ -61,6 +63,7 @@ class Config(Section):
     sample: SampleSection = SampleSection()
     region: Region
     windows: Windows = Field(default_factory=antinodal_pair)
+    analysis: AnalysisSection = AnalysisSection()
     gate: GateLimits = GateLimits()
     fly: Fly = Fly()
     reference: Reference | None = None
@@ -80,6 +83,19 @@ class Config(Section):
             raise ValueError('gate.beam_check = "gated" needs beam.i0_prefix; without a gated I0 choose "delayed"')
         if self.gate.top_up != "ignore" and self.beam.top_up_countdown_pv is None:
             raise ValueError(f'gate.top_up = "{self.gate.top_up}" needs beam.top_up_countdown_pv')
+        return self
+
+    @model_validator(mode="after")
+    def _windows_that_can_follow(self) -> Config:
+        if not self.analysis.follow_k_f:
+            return self
+        if not about_one_angle(self.windows):
+            raise ValueError(
+                "analysis.follow_k_f needs windows in pairs to either side of one angle, as -k_F and +k_F are; "
+                "there is no middle between the others"
+            )
+        if self.analyser.detector.flat_field is not None:
+            raise ValueError("analysis.follow_k_f with analyser.detector.flat_field is not known; leave one out")
         return self
 
     @model_validator(mode="after")

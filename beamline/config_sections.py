@@ -207,6 +207,23 @@ class SampleSection(Section):
     normal_emission: Triple = (0.0, 0.0, 0.0)
 
 
+class AnalysisSection(Section):
+    """How the fit treats each pixel: ``follow_k_f`` moves the windows by the mirror centre of the pixel's own frame."""
+
+    follow_k_f: bool = False
+
+
+#: By how much, deg, the middles of pairs of windows may differ for the pairs to be about one angle.
+ONE_ANGLE = 0.05
+
+
+def about_one_angle(windows: tuple[AngleWindow, ...]) -> bool:
+    """Tell whether windows lie in pairs to either side of one angle, as +-k_F do about the mirror centre."""
+    middles = sorted((window.angle_low + window.angle_high) / 2 for window in windows)
+    pairs = [(low + high) / 2 for low, high in zip(middles, reversed(middles), strict=True)]
+    return len(windows) > 1 and max(pairs) - min(pairs) <= ONE_ANGLE
+
+
 def _some_and_distinct(windows: tuple[AngleWindow, ...]) -> tuple[AngleWindow, ...]:
     if not windows:
         raise ValueError("there is none; give one to 64 of them")

@@ -32,6 +32,8 @@ def run_demo(
     summary: Path | None,
     page: bool = False,
     control: bool = False,
+    undulation: float = 0.0,
+    follow_k_f: bool = False,
 ) -> None:
     """Start the simulated beamline, raster it, fit live, store, compare with the truth.
 
@@ -46,6 +48,8 @@ def run_demo(
     config = simulated_config()
     if exposure is not None:
         config = config.changed(region={"acquire_time": exposure})
+    if follow_k_f:
+        config = config.changed(analysis={"follow_k_f": True})
     if not 0 < rate <= MAX_RATE:
         from microarpes.beamline.config import ConfigError
 
@@ -53,7 +57,9 @@ def run_demo(
     directory.mkdir(parents=True, exist_ok=True)
     _announce(nx, ny, step, rate, seed)
     _compile_fit()
-    with running_ioc(arguments=["--seed", str(seed), "--rate", repr(rate)]) as ioc:
+    waves = {"undulation": undulation} if undulation else {}
+    sample = [f"--{name}={value!r}" for name, value in {"seed": seed, "rate": rate, **waves}.items()]
+    with running_ioc(arguments=sample) as ioc:
         up = time.monotonic()
         config = confined(config, ioc)
         from microarpes.beamline.instrument import connect_end_station, disconnect_end_station
@@ -63,7 +69,7 @@ def run_demo(
 
         try:
             with shown_page(directory, page, control=control):
-                md = {"seed": seed, "rate": rate}
+                md = {"seed": seed, "rate": rate, **waves}
                 outcome = run_raster(
                     config, station, grid, directory, stream=sys.stdout, md=md, wait_for_control=control
                 )

@@ -7,6 +7,7 @@ a follower that is started again begins anew and arrives at the same bits.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 from microarpes.analysis import LiveGapMap
 from microarpes.analysis.warm_up import warm_up
 from microarpes.beamline.engine import GAP_JOURNAL, RAW_JOURNAL
+from microarpes.beamline.followed_windows import FollowedWindows
 from microarpes.beamline.followers import is_alive
 from microarpes.beamline.journal import JournalWriter, follow, read_documents
 from microarpes.beamline.journal_lock import wait_for_writer
@@ -40,12 +42,12 @@ def follow_fit(directory: Path, uid: str, model: str = "norman", ended: Callable
             return
         output.unlink()
     writer = JournalWriter(output)
-    try:
-        router = LiveGapMap(writer, model=model)
+    with contextlib.closing(writer), contextlib.closing(FollowedWindows(folder)) as followed:
+        router, follows = LiveGapMap(writer, model=model), False
         for name, doc in follow(folder / RAW_JOURNAL, stopped=ended):
-            router(name, doc)
-    finally:
-        writer.close()
+            if name == "start":
+                follows = bool(doc.get("follow_k_f"))
+            router(name, followed(name, doc) if follows else doc)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -112,8 +112,8 @@ class MovedWindows:
     Parameters
     ----------
     windows : sequence of AngleWindow
-    frames : Path
-        The run's frame file, opened here.
+    frames : Path, optional
+        The run's frame file, opened here; or later, by `open`.
 
     Attributes
     ----------
@@ -126,11 +126,12 @@ class MovedWindows:
         The frame file, or the flat field in it, cannot be read.
     """
 
-    def __init__(self, windows: Sequence[AngleWindow], frames: Path) -> None:
+    def __init__(self, windows: Sequence[AngleWindow], frames: Path | None = None) -> None:
         self.windows = tuple(windows)
         self.without_frame = 0
         self._open = contextlib.ExitStack()
-        self._file = self._open.enter_context(open_frames(frames))
+        self._file: Any = None
+        self._flat_field: NDArray[np.float64] | None = None
         self._sources: list[int] = []
         self._channels: list[NDArray[np.intp]] = []
         self._streams: dict[str, str] = {}
@@ -138,6 +139,18 @@ class MovedWindows:
         self._times: list[float] = []
         self._shifts: list[NDArray[np.intp] | None] = []
         self._n_angle = 0
+        if frames is not None:
+            self.open(frames)
+
+    def open(self, frames: Path) -> None:
+        """Open the frame file.
+
+        Raises
+        ------
+        WindowError
+            It, or the flat field in it, cannot be read.
+        """
+        self._file = self._open.enter_context(open_frames(frames))
         self._flat_field = stored_flat_field(self._file, frames)
 
     def close(self) -> None:
@@ -212,6 +225,7 @@ class MovedWindows:
     def _frame(self, doc: Document) -> NDArray[Any] | None:
         """Read the frame of an event; None where the file holds none with the event's frame_id."""
         frame_id, ids = doc["data"].get("frame_id"), self._file[FRAME_ID]
+        ids.refresh()  # the file may be growing
         row = self._rows.get(doc["seq_num"])
         if row is None:
             found = np.flatnonzero(ids[:] == frame_id)
@@ -219,7 +233,11 @@ class MovedWindows:
         # An analyser that was restarted counts from 0 again: an equal id in another row is another pixel's frame.
         if not 0 <= row < len(ids) or ids[row] != frame_id:
             return None
-        frame: NDArray[Any] = self._file[DATASET][row]
+        frames = self._file[DATASET]
+        frames.refresh()
+        if row >= len(frames):
+            return None
+        frame: NDArray[Any] = frames[row]
         return frame if frame.ndim == 2 and frame.shape[0] == self._n_angle else None
 
 

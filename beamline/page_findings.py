@@ -113,6 +113,8 @@ def find(feed: RunFeed, error_correlations: float) -> Findings:
     time = feed.planes["time"].copy()
     rows = np.broadcast_to(np.arange(gap.shape[0], dtype=np.float64)[:, None], gap.shape)
     covariates = {"row": rows, "time": time, "E_F": fermi_energy(feed, time), "I0": feed.planes["i0"].copy()}
+    if feed.follows_k_f:
+        covariates["k_F centre"] = feed.planes["k_f_centre"].copy()
     return Findings(
         n=int(np.isfinite(gap).sum()),
         constant=constant_chi2(gap, error),

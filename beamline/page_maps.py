@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from microarpes.beamline.page_choices import Choices
 from microarpes.beamline.page_marks import Marks
+from microarpes.beamline.page_run import RunFeed
 from microarpes.beamline.page_style import PageStyle, new_figure, style_axis, style_colour_bar
 from microarpes.beamline.pixel_classes import robust_levels, wide_enough
 from microarpes.beamline.planned import visit_of
@@ -38,6 +39,8 @@ SHOWN = (
     ("delta_stderr", "error of the gap (1 \N{GREEK SMALL LETTER SIGMA})", "meV"),
     ("total_counts", "intensity of the frame", "counts"),
 )
+#: The same of a run whose windows follow k_F.
+K_F_CENTRE = ("k_f_centre", "k_F centre", "deg")
 #: What a source of the maps holds, for the picture and for what is told under the pointer.
 PLANES = (
     "delta", "gamma1", "delta_stderr", "total_counts", "gamma1_stderr", "delta_systematic", "manipulator_x",
@@ -52,7 +55,7 @@ FEW = 24
 
 
 class Maps:
-    """Four maps on the same axes, their marks, and what clicking and drawing on them does.
+    """Four maps on the same axes, five where windows follow k_F, their marks, and what clicking and drawing there does.
 
     Parameters
     ----------
@@ -78,14 +81,17 @@ class Maps:
         self.others = ColumnDataSource(self._planes())
         self.marks = Marks(choices, self.raster, style)
         self.mappers: dict[str, LinearColorMapper] = {}
-        self.figures = {name: self._figure(name, title or gap_title(start), unit) for name, title, unit in SHOWN}
+        self.figures = {
+            name: self._figure(name, title or gap_title(start), unit) for name, title, unit in shown_of(self.feed)
+        }
 
     def _planes(self) -> dict[str, Any]:
-        return {name: [self._upright(name)] for name in PLANES}
+        planes = (*PLANES, K_F_CENTRE[0]) if self.feed.follows_k_f else PLANES
+        return {name: [self._upright(name)] for name in planes}
 
     def _upright(self, name: str) -> NDArray[np.float32]:
         values = self.feed.plane(name)
-        if name not in ("total_counts", "manipulator_x", "manipulator_y"):
+        if name not in ("total_counts", "manipulator_x", "manipulator_y", K_F_CENTRE[0]):
             values = np.where(self.choices.good(), values, np.nan)
         return self.raster.upright(values).astype(np.float32)
 
@@ -226,6 +232,11 @@ class Maps:
         if self.levels == "min-max" and good.size:
             return wide_enough(float(good.min()), float(good.max()), least)
         return robust_levels(good.astype(np.float64), least)
+
+
+def shown_of(feed: RunFeed) -> tuple[tuple[str, str, str], ...]:
+    """Return plane, title and unit of the maps a run has."""
+    return (*SHOWN, K_F_CENTRE) if feed.follows_k_f else SHOWN
 
 
 def gap_title(start: Mapping[str, Any]) -> str:

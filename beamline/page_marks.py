@@ -38,8 +38,8 @@ class Marks:
         choices.watch(self.draw_choices)
 
     def put_on(self, plot: Any, name: str) -> None:
-        """Add the marks to the map of a plane: no hatches on the intensity, the beam on the gap alone."""
-        if name != "total_counts":
+        """Add the marks to the map of a plane: no hatches on what needs no gap, the beam on the gap alone."""
+        if name not in ("total_counts", "k_f_centre"):
             for kind in CLASSES:
                 plot.rect(
                     x="x", y="y", width="width", height="height", source=self.classes[kind.label], line_color=None,

@@ -20,6 +20,8 @@ Floats = NDArray[np.float64]
 
 #: Of the joint fit, without its prefix.
 FITTED = ("delta", "delta_stderr", "delta_systematic", "gamma1", "gamma1_stderr", "upper_limit", "deviance", "dof")
+#: Of the fit too, where the windows follow k_F.
+FOLLOWED = "k_f_centre"
 #: Of the raw event.
 MEASURED = ("total_counts", "manipulator_x", "manipulator_y", "i0", "live_time", "time")
 #: What the time line shows of each event.
@@ -66,7 +68,7 @@ class RunFeed:
     start, stop : dict or None
         Of the raw run.
     planes : dict of str to ndarray, shape (ny, nx)
-        The names of `FITTED` and `MEASURED`; NaN where there is nothing.
+        The names of `FITTED`, `FOLLOWED` and `MEASURED`; NaN where there is nothing.
     status : ndarray of str, shape (ny, nx)
         Verdict of the joint fit; empty where nothing was measured, `WAITING` before the fit.
     changed : list of int
@@ -170,7 +172,7 @@ class RunFeed:
     def _open(self, doc: Document) -> None:
         self.start = doc
         ny, nx = (int(length) for length in doc["shape"])
-        self.planes = {name: np.full((ny, nx), np.nan) for name in (*FITTED, *MEASURED)}
+        self.planes = {name: np.full((ny, nx), np.nan) for name in (*FITTED, FOLLOWED, *MEASURED)}
         self.status = np.full((ny, nx), "", dtype="<U10")
         self.calibrations = [{**doc["calibration"], "since": doc["time"]}]
         if resumed := doc.get("resumes"):
@@ -213,8 +215,14 @@ class RunFeed:
             return
         for key in FITTED:
             self.planes[key].flat[pixel] = data.get(f"joint_{key}", np.nan)
+        self.planes[FOLLOWED].flat[pixel] = data.get(FOLLOWED, np.nan)
         self.status.flat[pixel] = data["joint_status"]
         self.changed.append(pixel)
+
+    @property
+    def follows_k_f(self) -> bool:
+        """Whether the windows of the run follow k_F."""
+        return bool((self.start or {}).get("follow_k_f"))
 
     def event(self, pixel: int) -> Document | None:
         """Return the raw event that counts for a pixel, read again from the journal; None where there is none."""
@@ -248,4 +256,4 @@ class RunFeed:
     def plane(self, name: str) -> Floats:
         """Return a fitted quantity where the verdict is ``ok`` and NaN elsewhere; a measured one as it is."""
         values = self.planes[name]
-        return values if name in MEASURED else np.where(self.status == "ok", values, np.nan)
+        return values if name in (FOLLOWED, *MEASURED) else np.where(self.status == "ok", values, np.nan)

@@ -178,6 +178,7 @@ def show(
     doc.template_variables.update(
         epoch=epoch, run=uid if page else "", wanted=wanted, theme=theme or "light", chosen=bool(theme), page=page,
         operator=bool(operator_token), message=None if page else missing(runs, wanted, feed),
+        follows_k_f=feed is not None and feed.follows_k_f,
     )  # fmt: skip
     if feed is not None and page:
         operator = OperatorPanel(runs.directory, operator_token, theme or "light") if operator_token else None

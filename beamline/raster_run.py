@@ -16,6 +16,7 @@ from bluesky.utils import RunEngineInterrupted
 from microarpes.beamline.at_angles import at_angles
 from microarpes.beamline.between_rows import between_rows
 from microarpes.beamline.config import Config
+from microarpes.beamline.config_sections import AnalysisSection
 from microarpes.beamline.control import ControlServer
 from microarpes.beamline.detector import make_detector
 from microarpes.beamline.engine import RunJournals, Watcher, make_engine
@@ -76,8 +77,9 @@ def calibration_record(config: Config) -> dict[str, Any]:
 
 
 def start_metadata(config: Config) -> dict[str, Any]:
-    """Return what the start document says of sample, operator and beamline."""
+    """Return what the start document says of sample, operator, beamline, and whether windows follow k_F."""
     return {
+        **({"follow_k_f": True} if config.analysis.follow_k_f else {}),
         "beamline": config.beamline.name,
         "operator": config.beamline.operator,
         "sample": config.sample.model_dump(),
@@ -151,7 +153,8 @@ def resumed_raster(
     def held(point: RasterPoint) -> Mapping[str, float]:
         return {**planned_position(point), **back}
 
-    config = at_step_of(config, unfinished.start)
+    as_begun = AnalysisSection(follow_k_f=bool(unfinished.start.get("follow_k_f")))
+    config = at_step_of(config, unfinished.start).model_copy(update={"analysis": as_begun})
     objections = Objections(unfinished.start, accept_differences, tell)
     turned = turned_as(config, unfinished.start)
     resumes = {"resumes": unfinished.uid, "resumed_pixels": len(unfinished.done)}

@@ -111,6 +111,7 @@ def refit_run(
     gamma0: str = "prior",
     windows: Sequence[str] = (),
     calibration: str = "live",
+    follow_k_f: bool | None = None,
     processes: int | None = None,
     scheduler: str | None = None,
     summary: Path | None = None,
@@ -133,6 +134,8 @@ def refit_run(
         ``NAME,LOW,HIGH``, deg: replace the run's windows, the EDCs summed again from the frames by the workers.
     calibration : str
         ``live``: the last record before each event; ``interpolated``: between the records, in time.
+    follow_k_f : bool, optional
+        Windows follow the mirror centre of each frame; by default as in the run.
     processes : int, optional
         All cores by default.
     scheduler : str, optional
@@ -164,7 +167,8 @@ def refit_run(
     edges = tuple((window.name, window.angle_low, window.angle_high) for window in places)
     chunks = JournalChunks(folder / RAW_JOURNAL, chunk_events)
     track = track_of_run(folder / RAW_JOURNAL, chunks.start, places) if calibration == INTERPOLATED else None
-    job = RefitJob(str(folder / RAW_JOURNAL), model, policy, edges, track)
+    follows = bool(chunks.start.get("follow_k_f")) if follow_k_f is None else follow_k_f
+    job = RefitJob(str(folder / RAW_JOURNAL), model, policy, edges, track, follows)
     start = derived_metadata(job, chunks.start)
     with _workers(processes, scheduler, job) as workers:
         _say(stream, f"run {chunks.start['uid']}: {model}, gamma0 {policy}, on {workers.description}")
@@ -184,7 +188,7 @@ def derived_metadata(job: RefitJob, raw: Document) -> Document:
         The windows cannot be placed so on this run.
     """
     told: Document = {"edc_source": "events", "microarpes_version": code_version(), **told_of(job.track)}
-    if job.windows:
+    if job.windows or job.follow_k_f:
         folder = Path(job.journal).parent
         for key in ("angle_axis", "windows"):
             if key not in raw:
@@ -193,6 +197,7 @@ def derived_metadata(job: RefitJob, raw: Document) -> Document:
         with open_frames(frame_path(folder, raw)):
             sources = fermi_edge_sources(raw, job.angle_windows)
         told["edc_source"] = "frames"
+    if job.windows:
         told["fermi_edge_of"] = [str(raw["windows"][source]["name"]) for source in sources]
     try:
         start = derived_start(job, raw)

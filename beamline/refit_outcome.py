@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microarpes.analysis import GapMap
+from microarpes.analysis.gap_map import K_F_CENTRE
 from microarpes.beamline.journal import MAGIC, encode_record, read_documents
 from microarpes.beamline.pixel_classes import OUTSIDE
 from microarpes.beamline.planned import planned_mask
-from microarpes.beamline.stored_run import read_run, simulated_seed
+from microarpes.beamline.stored_run import read_run, simulated_seed, simulated_undulation
 from microarpes.beamline.summary import GapFigures, RunTimes, summarise
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ Floats = NDArray[np.float64]
 #: What picture, figures and report are made of; a map keeps no more than this of each event.
 _SHOWN = ("joint_delta", "joint_delta_stderr", "joint_gamma1", "joint_status", "joint_deviance", "joint_dof")
 _PLACED = ("pixel", "raw_seq_num", "manipulator_x", "manipulator_y", "total_counts")
+#: The same of a fit whose windows follow k_F.
+_FOLLOWED = (*K_F_CENTRE, "k_f_status")
 #: Pixels whose truth is asked for at a time.
 _TRUTH_PIXELS = 256
 
@@ -88,7 +91,9 @@ def refitted_map(journal: Path) -> GapMap:
     def documents() -> Iterator[tuple[str, Document]]:
         for name, doc in read_documents(journal):
             if name == "event":
-                doc = {**doc, "data": {key: doc["data"][key] for key in (*_SHOWN, *_PLACED)}}
+                data = doc["data"]
+                kept = (*_SHOWN, *_PLACED, *(key for key in _FOLLOWED if key in data))
+                doc = {**doc, "data": {key: data[key] for key in kept}}
                 doc["timestamps"] = {"raw_seq_num": doc["timestamps"]["raw_seq_num"]}
             yield name, doc
 
@@ -103,10 +108,15 @@ def truth_of(start: Document, windows: Any, gap_map: GapMap) -> tuple[Floats | N
     from microarpes.sim.sample import Sample
 
     edges = [(window["angle_low"], window["angle_high"]) for window in windows]
-    sample, x, y = Sample(seed), gap_map.manipulator_x.ravel(), gap_map.manipulator_y.ravel()
+    sample = Sample(seed, undulation=simulated_undulation(start))
+    shift, x, y = (
+        np.nan_to_num(gap_map.window_shift.ravel()),
+        gap_map.manipulator_x.ravel(),
+        gap_map.manipulator_y.ravel(),
+    )
     # a beam is many points: a whole map of them at once would take 300 kB a pixel
     rows = [slice(first, first + _TRUTH_PIXELS) for first in range(0, x.size, _TRUTH_PIXELS)]
-    parts = [sample.truth(x[row], y[row], windows=edges) for row in rows]
+    parts = [sample.truth(x[row], y[row], windows=edges, window_shift=shift[row]) for row in rows]
     gap, live = (np.concatenate([getattr(part, name) for part in parts]) for name in ("gap", "live_fraction"))
     return gap.reshape(gap_map.shape), live.reshape(gap_map.shape)
 

@@ -123,7 +123,7 @@ def edcs(material: Material, pixels: list[int]) -> dict[int, Floats]:
 def spectra(material: Material) -> Section | None:
     """Draw the chosen pixels and tell their numbers; None where no pixel has a gap."""
     title = "Best, median and worst fit"
-    if material.derived.get("edc_source") == "frames":
+    if material.derived.get("edc_source") == "frames" or material.derived.get("follow_k_f"):
         return Section(title, ["The windows were moved: their EDCs are in the frames, not in the events."])
     fits = pixel_fits(material)
     if not fits:

@@ -14,7 +14,7 @@ from microarpes.beamline.journal import read_documents
 from microarpes.beamline.pixel_classes import OUTSIDE
 from microarpes.beamline.planned import planned_mask
 from microarpes.beamline.report import MapPicture
-from microarpes.beamline.stored_run import StoredRun
+from microarpes.beamline.stored_run import StoredRun, simulated_undulation
 from microarpes.beamline.summary import GapFigures, RunTimes
 
 Floats = NDArray[np.float64]
@@ -68,7 +68,10 @@ def truth_of_run(run: StoredRun, seed: int | None) -> tuple[Floats | None, Float
     # Where on the sample: a target that followed it stands elsewhere on the manipulator.
     x, y = (plane(run, f"manipulator_{axis}") - np.nan_to_num(plane(run, f"shift_{axis}")) for axis in ("x", "y"))
     windows = [(window["angle_low"], window["angle_high"]) for window in run.start["windows"]]
-    truth = Sample(seed).truth(x, y, windows=windows)
+    # Windows that followed k_F have the truth of where they lay.
+    shift = np.nan_to_num(fitted(run, "window_shift")).ravel()
+    sample = Sample(seed, undulation=simulated_undulation(run.start))
+    truth = sample.truth(x, y, windows=windows, window_shift=shift)
     return truth.gap.reshape(run.shape), truth.live_fraction.reshape(run.shape)
 
 

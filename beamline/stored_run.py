@@ -135,3 +135,9 @@ def simulated_seed(start: Document) -> int | None:
         return None
     seed = start.get("seed")
     return seed if isinstance(seed, int) else None
+
+
+def simulated_undulation(start: Document) -> float:
+    """Return by how much (deg) the face of the simulated sample waves; 0 where a run does not say it."""
+    undulation = start.get("undulation", 0.0)
+    return float(undulation) if isinstance(undulation, int | float) else 0.0

@@ -135,6 +135,14 @@ def _parser() -> argparse.ArgumentParser:
         "flux on the sample (default: 0)",
     )
     parser.add_argument(
+        "--undulation",
+        metavar="DEG",
+        type=_within(0.0, 2.0, "a tilt in deg"),
+        default=0.0,
+        help="the cleaved face waves along the slit by so much to either side, with a correlation length of 30 um "
+        "(default: 0)",
+    )
+    parser.add_argument(
         "--fault",
         metavar="NAME=VALUE",
         dest="faults",
@@ -176,6 +184,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         mesh=arguments.flat_field_mesh,
         space_charge=arguments.space_charge,
         cryostat_time=arguments.cryostat_time,
+        undulation=arguments.undulation,
     )
     if arguments.write_flat_field is not None:
         return _write_flat_field(arguments.write_flat_field, options.mesh)

@@ -70,6 +70,8 @@ class Options:
         By how much all energies are too high at full ring current without attenuation, meV.
     cryostat_time : float, s
         Time constant of the sample's temperature.
+    undulation : float, deg
+        By how much the cleaved face waves along the slit.
     """
 
     prefix: str = "SIM:"
@@ -82,6 +84,7 @@ class Options:
     mesh: float = 0.0
     space_charge: float = 0.0
     cryostat_time: float = TIME_CONSTANT
+    undulation: float = 0.0
 
     @property
     def frozen(self) -> bool:
@@ -145,7 +148,7 @@ class Beamline:
         self.heartbeat = count(0)
         if source is None:
             source = SampleSource(
-                Sample(seed),
+                Sample(seed, undulation=options.undulation),
                 seed=seed,
                 rate=options.rate,
                 noise=options.noise,

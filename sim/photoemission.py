@@ -48,6 +48,8 @@ class Cut:
     polar, tilt, azimuth : float, deg
     wave_number : float, 1/Å
     temperature : float, K
+    largest_tilt : float, deg
+        Of the faces that are looked at.
     """
 
     lowest: float
@@ -60,6 +62,7 @@ class Cut:
     azimuth: float
     wave_number: float
     temperature: float
+    largest_tilt: float = 0.1
 
     @property
     def angle_step(self) -> float:
@@ -69,7 +72,7 @@ class Cut:
     @property
     def margin(self) -> int:
         """Angle channels computed beyond each end, for blur and for a tilted face."""
-        return 4 + math.ceil((4 * _FWHM_TO_SIGMA * ANGULAR_RESOLUTION + 0.1) / self.angle_step)
+        return 4 + math.ceil((4 * _FWHM_TO_SIGMA * ANGULAR_RESOLUTION + self.largest_tilt) / self.angle_step)
 
 
 def norman_spectral_function(

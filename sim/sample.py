@@ -8,7 +8,7 @@ Gap and scattering rate `gamma1` are Gaussian random fields; their correlation c
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,8 @@ GAP_MEAN, GAP_SPREAD = 35.0, 2.1
 GAMMA1_MEAN, GAMMA1_SPREAD = 15.0, 1.7
 #: Correlation coefficient of gap and gamma1.
 GAP_GAMMA1_CORRELATION = 0.4
+#: Correlation length of an undulating face, um, and the largest tilt of one that does not undulate, deg.
+UNDULATION_LENGTH, FLATTEST = 30.0, 0.1
 #: What a spot of the surface is.
 HOLDER, LIVE, DEAD = 0, 1, 2
 
@@ -80,10 +82,10 @@ def beam_quadrature() -> tuple[Array, Array, Array]:
 class _Field:
     """A periodic Gaussian random field of unit beam-averaged variance and zero mean over the central 200 x 200 um."""
 
-    def __init__(self, rng: np.random.Generator) -> None:
+    def __init__(self, rng: np.random.Generator, length: float = CORRELATION_LENGTH) -> None:
         white = rng.standard_normal((_GRID_POINTS, _GRID_POINTS))
         # A white field smoothed with sigma s has the covariance exp(-r^2 / (4 s^2)).
-        smooth = gaussian_filter(white, CORRELATION_LENGTH / math.sqrt(2.0) / _GRID_STEP, mode="wrap")
+        smooth = gaussian_filter(white, length / math.sqrt(2.0) / _GRID_STEP, mode="wrap")
         self._spline = spline_filter(smooth, order=3, mode="grid-wrap")
         axis = np.arange(-100.0, 101.0, 5.0)
         self._mean, self._sigma = 0.0, 1.0
@@ -110,9 +112,12 @@ class Sample:
     Parameters
     ----------
     seed : int
+    undulation : float, deg
+        The cleaved face waves by so much at most to either side, along the slit: by exactly so much somewhere within
+        100 um of the origin along x and y. Gap and rate are those of the flat flake.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, undulation: float = 0.0) -> None:
         rng = np.random.default_rng([seed, 0x5A])
         self._gap, other = _Field(rng), _Field(rng)
         self._other = other
@@ -120,6 +125,13 @@ class Sample:
         self._patch = (-40.0 + rng.uniform(-8, 8), 35.0 + rng.uniform(-8, 8))
         self._patch_phase = float(rng.uniform(0.0, 2 * math.pi))
         self._tilt_direction = float(rng.uniform(0.0, 2 * math.pi))
+        self.undulation = undulation
+        self._waves = _waves(seed) if undulation else None
+
+    @property
+    def largest_tilt(self) -> float:
+        """No face within 100 um of the origin tilts by more than this, deg."""
+        return FLATTEST + self.undulation
 
     def gap_at(self, x: Array, y: Array) -> Array:
         """Return the gap at the antinodal k_F, meV, at points (um) of the flake."""
@@ -144,10 +156,15 @@ class Sample:
         return np.where(inside, np.where(dead, DEAD, LIVE), HOLDER).astype(np.int8)
 
     def face_tilt_at(self, x: ArrayLike, y: ArrayLike) -> Array:
-        """Return by how much (deg) the cleaved face turns the angle axis; below 0.05 deg over a 190 um raster."""
+        """Return by how much (deg) the cleaved face turns the angle axis.
+
+        Without an undulation below 0.05 deg over a 190 um raster. The beam sees the one face in its middle.
+        """
         c, s = math.cos(self._tilt_direction), math.sin(self._tilt_direction)
-        u = (c * np.asarray(x, dtype=np.float64) + s * np.asarray(y, dtype=np.float64)) / 100.0
-        return 0.015 * u + 0.004 * u * u
+        px, py = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+        u = (c * px + s * py) / 100.0
+        tilt = 0.015 * u + 0.004 * u * u
+        return tilt if self._waves is None else tilt + self.undulation * self._waves(px, py)
 
     def truth(
         self,
@@ -159,6 +176,7 @@ class Sample:
         photon_energy: float = 100.0,
         tilt: float = 0.0,
         azimuth: float = 0.0,
+        window_shift: ArrayLike = 0.0,
     ) -> PixelTruth:
         """Return what a perfect measurement with this beam would find.
 
@@ -171,6 +189,8 @@ class Sample:
         windows : sequence of (low, high), deg
             Slit angles; empty: the momenta of the antinodal k_F.
         photon_energy : float, eV
+        window_shift : array_like, shape (n,), deg
+            By how much the windows of each position lie higher than `windows`.
 
         Returns
         -------
@@ -187,29 +207,45 @@ class Sample:
         gamma1 = (share * self.gamma1_at(px, py)).sum(axis=1)
         polar = antinodal_polar(photon_energy) if polar is None else polar
         geometry = {"polar": polar, "azimuth": azimuth, "wave_number": vacuum_wave_number(photon_energy)}
-        factor, emitted = self._window_factors(xs, ys, windows, tilt, geometry)
+        # Tilt of the sample and of its face turn the angle axis; a window that is moved sees what lies there.
+        turned = tilt + self.face_tilt_at(xs, ys) + np.asarray(window_shift, dtype=np.float64)
+        factor, emitted = self._window_factors(turned, windows, geometry)
         window_gap = gap[:, None] * factor
         overall = (window_gap * emitted).sum(axis=1) / emitted.sum(axis=1) if windows else gap
         return PixelTruth(overall, gamma1, fraction, window_gap, np.repeat(gamma1[:, None], len(windows), axis=1))
 
     def _window_factors(
-        self, x: Array, y: Array, windows: Sequence[tuple[float, float]], tilt: float, geometry: dict[str, float]
+        self, turned: Array, windows: Sequence[tuple[float, float]], geometry: dict[str, float]
     ) -> tuple[Array, Array]:
         """Return the mean of d(k) / d(k_F) and the emission of each window, both of shape (n, n_window).
+
+        `turned` (n,) is what is added to the slit angles at each position, deg.
 
         The weight of a slit angle is its emission at the mean gap and rate; their spread changes it by far less than
         it changes the gap.
         """
         angles = [np.linspace(low, high, 33)[:-1] + (high - low) / 64 for low, high in windows]
         if not angles:
-            return np.zeros((x.size, 0)), np.zeros((x.size, 0))
-        slit = np.stack(angles)
-        total = tilt + self.face_tilt_at(x, y)
-        kx, ky = momentum(slit[None] + total[:, None, None], tilt=0.0, **geometry)
+            return np.zeros((turned.size, 0)), np.zeros((turned.size, 0))
+        kx, ky = momentum(np.stack(angles)[None] + turned[:, None, None], tilt=0.0, **geometry)
         factor = d_wave(kx, ky) / antinodal_factor()
         weight = emission_profile(kx, ky, GAP_MEAN, GAMMA1_MEAN)
         width = np.array([high - low for low, high in windows])
         return (factor * weight).sum(axis=-1) / weight.sum(axis=-1), weight.mean(axis=-1) * width
+
+
+def _waves(seed: int) -> Callable[[Array, Array], Array]:
+    """Return a smooth field that reaches +-1 within 100 um of the origin along x and y and never goes beyond."""
+    # A stream of its own: gap, rate and outline of a seed are the same with and without waves.
+    field = _Field(np.random.default_rng([seed, 0x7A]), UNDULATION_LENGTH)
+    axis = np.arange(-100.0, 101.0, 2.0)
+    highest = float(np.abs(field(*np.meshgrid(axis, axis))).max())
+
+    def waves(x: Array, y: Array) -> Array:
+        value = field(*np.atleast_1d(x, y)).reshape(np.broadcast(x, y).shape)
+        return np.asarray(np.clip(value / highest, -1.0, 1.0), dtype=np.float64)
+
+    return waves
 
 
 def k_f_slit_angle(photon_energy: float = 100.0) -> float:

@@ -14,7 +14,7 @@ from microarpes.sim.frame_source import N_ENERGY, SWEPT_CHANNELS, Conditions, De
 from microarpes.sim.image_cache import GAMMA1_STEP, GAP_STEP, ExpectedImages, lagrange_weights
 from microarpes.sim.incident_flux import Dose
 from microarpes.sim.photoemission import Cut, live_image
-from microarpes.sim.sample import GAMMA1_MEAN, GAP_MEAN, LIVE, Sample
+from microarpes.sim.sample import FLATTEST, GAMMA1_MEAN, GAP_MEAN, LIVE, Sample
 from microarpes.sim.storage_ring import FULL_CURRENT
 
 Array = NDArray[np.float64]
@@ -30,8 +30,11 @@ CENTRE_ENERGY = 95.48
 REFERENCE = Cut(-320.0, 1.0, N_ENERGY, 300, 15.0, antinodal_polar(100.0), 0.0, 0.0, vacuum_wave_number(100.0), 10.0)
 
 
-def cut_for(window: Window, conditions: Conditions, pose: Pose) -> Cut:
-    """Return what the analyser looks at; rounded where a finer distinction would only defeat the cache."""
+def cut_for(window: Window, conditions: Conditions, pose: Pose, largest_tilt: float = FLATTEST) -> Cut:
+    """Return what the analyser looks at; rounded where a finer distinction would only defeat the cache.
+
+    `largest_tilt` is that of the faces of the sample, deg.
+    """
     edge = conditions.photon_energy - WORK_FUNCTION
     lowest = 1e3 * (window.centre_energy - edge - (window.n_energy // 2) * window.step)
     return Cut(
@@ -45,6 +48,7 @@ def cut_for(window: Window, conditions: Conditions, pose: Pose) -> Cut:
         azimuth=round(pose.azimuth, 3),
         wave_number=vacuum_wave_number(conditions.photon_energy),
         temperature=round(5.0 * conditions.temperature) / 5.0,
+        largest_tilt=largest_tilt,
     )
 
 
@@ -135,7 +139,7 @@ class SampleSource:
         live = self._sample.surface_at(x, y) == LIVE
         i = np.floor(self._sample.gap_at(x[live], y[live]) / GAP_STEP).astype(int)
         j = np.floor(self._sample.gamma1_at(x[live], y[live]) / GAMMA1_STEP).astype(int)
-        images = self._expected.images(cut_for(window, conditions, pose))
+        images = self._expected.images(cut_for(window, conditions, pose, self._sample.largest_tilt))
         around = range(-1, 3)  # the nodes of a cubic interpolation
         for a, b in sorted({(m + p, n + q) for m, n in zip(i, j, strict=True) for p in around for q in around}):
             if self._stopped.is_set():
@@ -148,7 +152,8 @@ class SampleSource:
         counted = SWEPT_CHANNELS / window.points if window.swept else 1.0
         if dose.charge > 0.0:
             for pose in poses:
-                mean += self._expected.expected(cut_for(window, conditions, pose), pose.x, pose.y)
+                cut = cut_for(window, conditions, pose, self._sample.largest_tilt)
+                mean += self._expected.expected(cut, pose.x, pose.y)
             if shift := conditions.edge_shift + self._space_charge * dose.flux:
                 mean = shifted(mean, shift / (1e3 * window.step))
             if not window.angular:

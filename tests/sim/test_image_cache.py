@@ -68,3 +68,13 @@ def test_off_the_flake_every_row_shows_the_holder():
 def test_the_expected_image_never_goes_below_zero():
     image = ExpectedImages(Sample(7)).expected(REFERENCE, -40.0, 35.0)
     assert image.min() >= 0.0
+
+
+def test_a_face_that_waves_by_half_a_degree_shows_what_a_tilt_by_as_much_does():
+    from dataclasses import replace
+
+    one = (np.array([35.0]), np.array([15.0]), np.array([1.0]))
+    cut = replace(REFERENCE, largest_tilt=Sample(7, undulation=0.5).largest_tilt)
+    turned = CutImages(cut).live(*one, face_tilt=0.52)
+    direct = live_image(replace(REFERENCE, tilt=0.52), 35.0, 15.0)[M:-M]
+    assert np.abs(turned - direct).max() <= 2e-3 * direct.max()
