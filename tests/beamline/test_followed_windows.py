@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import shutil
 import subprocess
 import sys
 
@@ -16,9 +17,17 @@ from microarpes.beamline.config import ConfigError, parse_config, simulated_conf
 from microarpes.beamline.follow_fit import follow_fit
 from microarpes.beamline.followed_windows import FollowedWindows
 from microarpes.beamline.journal import JournalWriter, encode_record, read_documents
+from microarpes.beamline.page_choices import Choices
+from microarpes.beamline.page_findings import find
+from microarpes.beamline.page_maps import Maps
+from microarpes.beamline.page_run import RunFeed
+from microarpes.beamline.page_style import STYLES
 from microarpes.beamline.raster_run import start_metadata
 from microarpes.beamline.refit import RefitFailed, refit_run
 from microarpes.beamline.refit_outcome import refitted_map
+from microarpes.beamline.report_k_f import k_f_centres
+from microarpes.beamline.report_material import gather
+from microarpes.beamline.stored_run import read_run
 from microarpes.devices.frame_file import FrameFile
 from microarpes.devices.spectra import sum_windows
 from microarpes.sim.image_cache import CutImages, ExpectedImages
@@ -339,3 +348,43 @@ def test_what_cannot_follow_is_refused_by_name(section, words):
     data = simulated_config().model_dump() | {"analysis": {"follow_k_f": True}} | section
     with pytest.raises(ConfigError, match=words):
         parse_config(data, "test")
+
+
+def followed_feed(folder):
+    feed = RunFeed(folder)
+    while feed.advance():
+        pass
+    return feed
+
+
+@pytest.fixture(scope="module")
+def told(streamed, tmp_path_factory):
+    """The run with its live fit, in a folder of its own."""
+    run, _ = streamed
+    folder = tmp_path_factory.mktemp("told") / "waving"
+    shutil.copytree(run.folder, folder)
+    if (folder / "live.journal").exists():
+        (folder / "live.journal").replace(folder / "gap.journal")
+    return folder
+
+
+def test_the_page_has_a_map_of_the_centre_where_windows_follow_and_only_there(told, raster):
+    maps = Maps(Choices(followed_feed(told)), STYLES["light"])
+    shown = np.array(maps.image.data["k_f_centre"][0])
+    assert "k_f_centre" in maps.figures
+    # Two rows of three; on the holder there is no centre and no hatch is needed to say so.
+    assert np.allclose(shown, [[0.0, -0.15, 0.42], [-0.3, 0.05, np.nan]], atol=0.02, equal_nan=True)
+    assert "k_f_centre" not in Maps(Choices(followed_feed(raster.folder)), STYLES["light"]).figures
+
+
+def test_the_centre_is_among_what_a_map_is_tested_against(told, raster):
+    assert "k_F centre" in find(followed_feed(told), 0.0).instrument.tests
+    assert "k_F centre" not in find(followed_feed(raster.folder), 0.0).instrument.tests
+
+
+def test_the_report_tells_how_often_the_centre_was_found_and_draws_it(told, raster):
+    section = k_f_centres(gather(read_run(told), {}))
+    assert "found in 5 pixels" in section.sentences[0]
+    assert [row[:2] for row in section.tables[0].rows] == [("ok", "3"), ("far", "2"), ("flat", "1")]
+    assert section.figures[0].uri.startswith("data:image/png")
+    assert k_f_centres(gather(read_run(raster.folder), {})) is None
