@@ -29,6 +29,16 @@ def own_windows(start: Mapping[str, Any]) -> tuple[AngleWindow, ...]:
     return tuple(AngleWindow(**{key: window[key] for key in keys}) for window in start["windows"])
 
 
+def edc_where_they_lay(
+    start: Mapping[str, Any], record: Mapping[str, Any], frame: NDArray[Any], shift: float
+) -> NDArray[np.float64]:
+    """Return the EDCs of a run's windows moved by `shift`, deg, in a frame, with the row shift of a record."""
+    angle = np.asarray(start["angle_axis"], dtype=np.float64)
+    moved = round(shift / float(angle[1] - angle[0]))
+    channels = [window.channels(angle) + moved for window in own_windows(start)]
+    return sum_windows(frame, channels, np.asarray(record.get("row_shift", np.zeros(angle.size)), dtype=np.intp))
+
+
 class FollowedWindows(MovedWindows):
     """Turn the documents of a run into those of windows that follow k_F.
 

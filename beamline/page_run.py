@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 #: Of the joint fit, without its prefix.
 FITTED = ("delta", "delta_stderr", "delta_systematic", "gamma1", "gamma1_stderr", "upper_limit", "deviance", "dof")
 #: Of the fit too, where the windows follow k_F.
-FOLLOWED = "k_f_centre"
+FOLLOWED = ("k_f_centre", "window_shift")
 #: Of the raw event.
 MEASURED = ("total_counts", "manipulator_x", "manipulator_y", "i0", "live_time", "time")
 #: What the time line shows of each event.
@@ -172,7 +172,7 @@ class RunFeed:
     def _open(self, doc: Document) -> None:
         self.start = doc
         ny, nx = (int(length) for length in doc["shape"])
-        self.planes = {name: np.full((ny, nx), np.nan) for name in (*FITTED, FOLLOWED, *MEASURED)}
+        self.planes = {name: np.full((ny, nx), np.nan) for name in (*FITTED, *FOLLOWED, *MEASURED)}
         self.status = np.full((ny, nx), "", dtype="<U10")
         self.calibrations = [{**doc["calibration"], "since": doc["time"]}]
         if resumed := doc.get("resumes"):
@@ -215,7 +215,8 @@ class RunFeed:
             return
         for key in FITTED:
             self.planes[key].flat[pixel] = data.get(f"joint_{key}", np.nan)
-        self.planes[FOLLOWED].flat[pixel] = data.get(FOLLOWED, np.nan)
+        for key in FOLLOWED:
+            self.planes[key].flat[pixel] = data.get(key, np.nan)
         self.status.flat[pixel] = data["joint_status"]
         self.changed.append(pixel)
 
@@ -256,4 +257,4 @@ class RunFeed:
     def plane(self, name: str) -> Floats:
         """Return a fitted quantity where the verdict is ``ok`` and NaN elsewhere; a measured one as it is."""
         values = self.planes[name]
-        return values if name in (FOLLOWED, *MEASURED) else np.where(self.status == "ok", values, np.nan)
+        return values if name in (*FOLLOWED, *MEASURED) else np.where(self.status == "ok", values, np.nan)

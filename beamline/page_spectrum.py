@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from microarpes.analysis.calibration import Calibration
 from microarpes.analysis.components import components
 from microarpes.analysis.event_fit import EventFitter, RunLayout
 from microarpes.analysis.warm_up import warm_up
+from microarpes.beamline.followed_windows import edc_where_they_lay
 from microarpes.beamline.page_choices import Choices
 from microarpes.beamline.page_run import Document, RunFeed
 from microarpes.beamline.page_style import PageStyle, new_figure, style_legend
@@ -80,7 +81,14 @@ class SpectrumFits:
         layout = RunLayout.from_start(feed.start)
         calibration = calibration_at(feed, float(event["time"]))
         counts = np.asarray(event["data"]["edc"], dtype=np.float64)
-        return self.fitted(layout, calibration, counts, float(event["data"].get("angular_contrast", np.nan)))
+        contrast, moved = float(event["data"].get("angular_contrast", np.nan)), ""
+        shift = float(feed.planes["window_shift"].flat[pixel])
+        frame = feed.frame(pixel) if abs(shift) > 0 else None
+        if frame is not None:
+            counts = edc_where_they_lay(feed.start, record_at(feed, float(event["time"])), frame, shift)
+            moved = f", windows moved by {shift:+.2f} deg"
+        found = self.fitted(layout, calibration, counts, contrast)
+        return replace(found, text=found.text + moved)
 
     def fitted(
         self, layout: RunLayout, calibration: Calibration, counts: Floats, contrast: float = np.nan

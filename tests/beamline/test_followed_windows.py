@@ -21,10 +21,11 @@ from microarpes.beamline.page_choices import Choices
 from microarpes.beamline.page_findings import find
 from microarpes.beamline.page_maps import Maps
 from microarpes.beamline.page_run import RunFeed
+from microarpes.beamline.page_spectrum import SpectrumFits
 from microarpes.beamline.page_style import STYLES
 from microarpes.beamline.raster_run import start_metadata
 from microarpes.beamline.refit import RefitFailed, refit_run
-from microarpes.beamline.refit_outcome import refitted_map
+from microarpes.beamline.refit_outcome import refitted_map, truth_of
 from microarpes.beamline.report_k_f import k_f_centres
 from microarpes.beamline.report_material import gather
 from microarpes.beamline.stored_run import read_run
@@ -297,6 +298,18 @@ def test_a_refit_may_follow_where_the_run_did_not_and_the_other_way_round(
     assert derived(plain.journal) == live(run.documents())
 
 
+def test_the_truth_of_a_simulated_run_is_that_of_where_its_windows_lay(streamed):
+    run, _ = streamed
+    journal = next(path for path in (run.folder / "gap.journal", run.folder / "live.journal") if path.exists())
+    found = GapMap.from_documents(read_documents(journal))
+    start = run.start | {"beamline": simulated_config().beamline.name, "seed": 9, "undulation": 0.5}
+    truth, _ = truth_of(start, WINDOWS, found)
+    x, y, shift = found.manipulator_x.ravel(), found.manipulator_y.ravel(), found.window_shift.ravel()
+    expected = Sample(9, undulation=0.5).truth(x, y, windows=EDGES, window_shift=shift).gap
+    assert np.array_equal(truth.ravel(), expected)
+    assert not np.allclose(expected, Sample(9).truth(x, y, windows=EDGES).gap, atol=0.01)
+
+
 def planned(run):
     """What the fit says of each event with the windows as planned."""
     emitted = []
@@ -375,6 +388,15 @@ def test_the_page_has_a_map_of_the_centre_where_windows_follow_and_only_there(to
     # Two rows of three; on the holder there is no centre and no hatch is needed to say so.
     assert np.allclose(shown, [[0.0, -0.15, 0.42], [-0.3, 0.05, np.nan]], atol=0.02, equal_nan=True)
     assert "k_f_centre" not in Maps(Choices(followed_feed(raster.folder)), STYLES["light"]).figures
+
+
+def test_the_page_shows_a_pixel_in_the_windows_where_they_lay(told, streamed):
+    run, _ = streamed
+    found = SpectrumFits().spectrum(followed_feed(told), 2)
+    # A face at -0.42 deg: 8 channels of 0.05 deg, straightened as the device does.
+    expected = sum_windows(run.frames[2], [channels + 8 for channels in CHANNELS], CURVE)
+    assert np.array_equal(found.counts, expected)
+    assert found.text.endswith("windows moved by +0.40 deg")
 
 
 def test_the_centre_is_among_what_a_map_is_tested_against(told, raster):

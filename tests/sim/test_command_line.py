@@ -37,7 +37,7 @@ def test_list_pvs_prints_one_name_a_line(capsys):
 @pytest.mark.parametrize(
     "arguments",
     [["--seed", "x"], ["--seed", "-1"], ["--rate", "0"], ["--rate", "nan"], ["--noise", "loud"], ["--unknown"],
-     ["--space-charge", "-1"], ["--recording", "/nonexistent.h5"]],
+     ["--space-charge", "-1"], ["--undulation", "9"], ["--recording", "/nonexistent.h5"]],
 )  # fmt: skip
 def test_a_bad_argument_is_one_line_and_status_2(capsys, arguments):
     assert main(arguments) == 2
