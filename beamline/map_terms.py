@@ -49,6 +49,14 @@ FITTED: tuple[tuple[str, str, str, str], ...] = (
     ("dof", "dof", "1", "degrees of freedom of the fit"),
 )
 
+#: The same of a fit whose windows follow k_F, under the same names.
+FOLLOWED: dict[str, tuple[str, str]] = {
+    "k_f_centre": ("deg", "middle between +k_F and -k_F in the frame"),
+    "k_f_centre_error": ("deg", "statistical error of the k_F centre, one sigma"),
+    "window_shift": ("deg", "by which the windows of the fit lay higher than those of the EDC"),
+    "k_f_status": ("", "whether the k_F centre was found"),
+}
+
 #: Kept as whole numbers, -1 where there is none.
 WHOLE = ("frame_id", "attempt", "seq_num", "run", "frame_row")
 

@@ -17,6 +17,7 @@ from microarpes.beamline.config import ConfigError, parse_config, simulated_conf
 from microarpes.beamline.follow_fit import follow_fit
 from microarpes.beamline.followed_windows import FollowedWindows
 from microarpes.beamline.journal import JournalWriter, encode_record, read_documents
+from microarpes.beamline.map_dataset import map_dataset
 from microarpes.beamline.page_choices import Choices
 from microarpes.beamline.page_findings import find
 from microarpes.beamline.page_maps import Maps
@@ -397,6 +398,13 @@ def test_the_page_shows_a_pixel_in_the_windows_where_they_lay(told, streamed):
     expected = sum_windows(run.frames[2], [channels + 8 for channels in CHANNELS], CURVE)
     assert np.array_equal(found.counts, expected)
     assert found.text.endswith("windows moved by +0.40 deg")
+
+
+def test_a_run_leaves_with_its_k_f_centres(told, raster):
+    found = map_dataset([told], edcs=False)
+    assert found["k_f_status"].values.ravel().tolist() == ["ok", "ok", "far", "far", "ok", "flat"]
+    assert (found["k_f_centre"].units, found["window_shift"].dims) == ("deg", ("y", "x"))
+    assert "k_f_centre" not in map_dataset([raster.folder], edcs=False)
 
 
 def test_the_centre_is_among_what_a_map_is_tested_against(told, raster):
