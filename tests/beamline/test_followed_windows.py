@@ -1,6 +1,5 @@
-"""Windows that follow k_F: against a face that waves, live and afterwards, and where k_F cannot be found."""
+"""Windows that follow k_F: the same live, replayed and refitted; where it is not found; what page and report tell."""
 
-import dataclasses
 import io
 import shutil
 import subprocess
@@ -8,15 +7,14 @@ import sys
 
 import numpy as np
 import pytest
+from waving_face import CHANNELS, CURVE, EDGES, HOLDER, TILTS, WINDOWS, WavingRun, frames_of_the_run
 
-from microarpes.analysis import Calibration, GapMap, LiveGapMap
-from microarpes.analysis.event_fit import EventFitter, RunLayout
+from microarpes.analysis import GapMap, LiveGapMap
 from microarpes.analysis.gap_map import K_F_CENTRE
 from microarpes.beamline.chunk_fit import RefitJob
 from microarpes.beamline.config import ConfigError, parse_config, simulated_config
 from microarpes.beamline.follow_fit import follow_fit
-from microarpes.beamline.followed_windows import FollowedWindows
-from microarpes.beamline.journal import JournalWriter, encode_record, read_documents
+from microarpes.beamline.journal import encode_record, read_documents
 from microarpes.beamline.map_dataset import map_dataset
 from microarpes.beamline.page_choices import Choices
 from microarpes.beamline.page_findings import find
@@ -30,196 +28,8 @@ from microarpes.beamline.refit_outcome import refitted_map, truth_of
 from microarpes.beamline.report_k_f import k_f_centres
 from microarpes.beamline.report_material import gather
 from microarpes.beamline.stored_run import read_run
-from microarpes.devices.frame_file import FrameFile
 from microarpes.devices.spectra import sum_windows
-from microarpes.sim.image_cache import CutImages, ExpectedImages
-from microarpes.sim.photoemission import live_image
 from microarpes.sim.sample import Sample
-from microarpes.sim.sample_source import REFERENCE
-
-FERMI_ENERGY = 95.6
-ANGLE = (np.arange(300) + 0.5) * 0.05 - 7.5
-ENERGY = FERMI_ENERGY + 1e-3 * (np.arange(400) - 320.0)
-WINDOWS = [{"name": n, "angle_low": a, "angle_high": round(a + 0.2, 2)} for n, a in (("-k_F", -1.79), ("+k_F", 1.59))]
-EDGES = [(w["angle_low"], w["angle_high"]) for w in WINDOWS]
-CHANNELS = [np.flatnonzero((low <= ANGLE) & (high > ANGLE)) for low, high in EDGES]
-
-
-def record(shift=None):
-    return {
-        "time": 1.8e9, "row_shift": [0] * 300 if shift is None else shift, "ef": [FERMI_ENERGY] * 2,
-        "ef_error": [0.0003] * 2, "resolution": 0.010, "resolution_error": 0.0, "temperature": 10.0,
-        "temperature_error": 0.0, "gain": 1.0,
-    }  # fmt: skip
-
-
-def start_of(calibration, **more):
-    lines = {axis: {"start": 0.0, "stop": 30.0, "num": n} for axis, n in (("x", 3), ("y", 2))}
-    return {
-        "uid": "waving", "time": 1.8e9, "plan_name": "gap_raster", "num_points": 6, "shape": [2, 3],
-        "grid": lines | {"snake": True, "fast_axis": "x", "units": "um"}, "windows": WINDOWS,
-        "energy_axis": ENERGY.tolist(), "angle_axis": ANGLE.tolist(), "calibration": calibration,
-        "sample": {"id": "test"}, "frame_file": "frames.h5", "follow_k_f": True, **more,
-    }  # fmt: skip
-
-
-class FramesAtHand(FollowedWindows):
-    """Windows that follow k_F in frames that no file holds."""
-
-    def __init__(self, start):
-        super().__init__("")
-        self.frame = None
-        self("start", start)
-        self("descriptor", {"uid": "p", "name": "primary"})
-
-    def _frame(self, doc):
-        return self.frame
-
-    def look(self, frame):
-        """Return what an event with this frame says of its windows."""
-        self.frame = frame
-        data = {"pixel": 0, "angular_contrast": 0.4}
-        return self("event", {"descriptor": "p", "time": 1.9e9, "seq_num": 1, "data": data})["data"]
-
-
-#: Counts of a frame: some 100 at the peak of a window's EDC, a gap to half a meV.
-COUNTS = 6e5
-#: Where all of the beam is on live flake.
-PLACES = np.array([(x, y) for x in (-75.0, -50.0, -25.0, 0.0, 25.0, 45.0) for y in (-75.0, -50.0, -25.0, 0.0)])
-
-
-class Compared:
-    """24 pixels of a face that waves by 0.5 deg and of a flat one, with windows that stay and that follow."""
-
-    def __init__(self):
-        wave, flat = Sample(9, undulation=0.5), Sample(9)
-        self.tilt = wave.face_tilt_at(*PLACES.T)
-        images = ExpectedImages(wave)
-        cut = dataclasses.replace(REFERENCE, largest_tilt=wave.largest_tilt)
-        calibration = record()
-        follows = FramesAtHand(start_of(calibration))
-        layout, fitter = RunLayout.from_start(start_of(calibration)), EventFitter("norman", "prior")
-        known, rng = Calibration.from_record(calibration, 2), np.random.default_rng(12)
-        self.records = {"stay": [], "follow": [], "flat": []}
-        for place in PLACES:
-            waving, level = (self.frame(images, cut, sample, place, rng) for sample in (wave, flat))
-            stay, on_flat = (
-                {"pixel": 0, "angular_contrast": 0.4, "edc": sum_windows(frame, CHANNELS)} for frame in (waving, level)
-            )
-            for name, data in {"stay": stay, "follow": follows.look(waving), "flat": on_flat}.items():
-                self.records[name].append(fitter.fit(layout, known, data))
-        self.shift = self.told("window_shift", "follow")
-        self.truth = {
-            "stay": wave.truth(*PLACES.T, windows=EDGES),
-            "follow": wave.truth(*PLACES.T, windows=EDGES, window_shift=self.shift),
-            "flat": flat.truth(*PLACES.T, windows=EDGES),
-        }
-
-    def frame(self, images, cut, sample, place, rng):
-        """Counts of a sample; both have the same flake, so that the images of one serve the other."""
-        images.sample = sample
-        mean = images.expected(cut, *place)
-        return rng.poisson(mean * (COUNTS / mean.sum())).astype(np.int32)
-
-    def told(self, key, name):
-        return np.array([record[key] for record in self.records[name]])
-
-    def joint_error(self, name):
-        return self.told("joint_delta", name) - self.truth[name].gap
-
-
-@pytest.fixture(scope="module")
-def compared():
-    return Compared()
-
-
-def rms(values):
-    return float(np.sqrt(np.mean(np.square(values))))
-
-
-def test_followed_windows_are_as_right_as_those_on_a_flat_sample(compared):
-    assert set(compared.told("joint_status", "follow")) == {"ok"}
-    assert rms(compared.joint_error("follow")) <= 1.3 * rms(compared.joint_error("flat"))
-
-
-def test_windows_that_stay_are_wrong_by_several_mev(compared):
-    far = np.abs(compared.tilt) > 0.2
-    assert far.sum() >= 8
-    window = compared.told("delta", "stay") - compared.truth["stay"].window_gap
-    assert np.nanmax(np.abs(window[far])) > 4.0
-    assert rms(compared.joint_error("stay")) > 2.0 * rms(compared.joint_error("follow"))
-
-
-def test_the_centre_is_that_of_the_face_and_the_windows_lie_within_half_a_channel_of_it(compared):
-    centre, error = compared.told("k_f_centre", "follow"), compared.told("k_f_centre_error", "follow")
-    pull = (centre + compared.tilt) / error
-    # 24 pulls: their spread is known to 0.15.
-    assert 0.6 < rms(pull) < 1.5
-    assert np.abs(compared.shift - centre).max() <= 0.025 + 1e-9
-    assert np.array_equal(compared.told("k_f_status", "follow") == "far", np.abs(centre) > 0.2)
-
-
-#: Tilt of the face in each pixel, deg; the last one is on the holder.
-TILTS = (0.0, 0.15, -0.42, 0.3, -0.05)
-HOLDER = len(TILTS)
-#: The slit's curvature, energy channels.
-CURVE = np.round(0.2 * ANGLE**2).astype(int)
-
-
-def frames_of_the_run():
-    margin, rng = REFERENCE.margin, np.random.default_rng(5)
-    means = [live_image(dataclasses.replace(REFERENCE, tilt=tilt), 35.0, 15.0)[margin:-margin] for tilt in TILTS]
-    means.append(np.broadcast_to(CutImages(REFERENCE).holder, means[0].shape))
-    straight = rng.poisson([mean * (COUNTS / mean.sum()) for mean in means]).astype(np.int32)
-    curved = [np.roll(rows, -shift, axis=1) for rows, shift in zip(straight.swapaxes(0, 1), CURVE, strict=True)]
-    return np.stack(curved, axis=1)
-
-
-class WavingRun:
-    """A run on disk whose face waves, written point by point."""
-
-    def __init__(self, directory, frames, **more):
-        self.directory, self.folder = directory, directory / "waving"
-        self.folder.mkdir()
-        self.frames, self.start = frames, start_of(record(CURVE.tolist()), **more)
-
-    def documents(self):
-        yield "start", self.start
-        yield "descriptor", {"uid": "p", "run_start": "waving", "name": "primary", "data_keys": {}}
-        for i, frame in enumerate(self.frames):
-            yield "stream_datum", {
-                "uid": f"f/{i}", "descriptor": "p", "indices": {"start": i, "stop": i + 1},
-                "seq_nums": {"start": i + 1, "stop": i + 2},
-            }  # fmt: skip
-            data = {
-                "pixel": i, "manipulator_x": 10.0 * (i % 3), "manipulator_y": 10.0 * (i // 3), "frame_id": 7 + i,
-                "angular_contrast": 0.4, "total_counts": float(frame.sum()), "edc": sum_windows(frame, CHANNELS, CURVE),
-                "attempt": 1, "ring_current": 300.0, "sample_temperature": 10.0, "pressure": 5e-11,
-            }  # fmt: skip
-            yield "event", {"uid": f"e/{i}", "descriptor": "p", "seq_num": i + 1, "time": 1.8e9 + i, "data": data,
-                            "timestamps": {}, "filled": {}}  # fmt: skip
-        yield "stop", {"uid": "s", "run_start": "waving", "time": 1.9e9, "exit_status": "success"}
-
-    def write(self, ids=None):
-        """Write frames and journal, and yield after each event; the frame lies there before its event."""
-        journal, frames = JournalWriter(self.folder / "raw.journal"), None
-        for name, doc in self.documents():
-            if name == "event":
-                # As in the engine: the start document is there before the file.
-                frames = frames or FrameFile(self.folder / "frames.h5", ENERGY, ANGLE)
-                i = doc["data"]["pixel"]
-                frames.append(self.frames[i], doc["data"]["frame_id"] if ids is None else ids[i])
-            journal(name, doc)
-            if name == "event":
-                yield i
-        journal.close()
-        frames.close()
-
-    def fitted(self):
-        """Return the data of the derived events, as bytes: NaN and all."""
-        path = self.folder / "gap.journal"
-        documents = read_documents(path) if path.exists() else ()
-        return [encode_record("event", doc["data"]) for name, doc in documents if name == "event"]
 
 
 @pytest.fixture(scope="module")
