@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from microarpes.sim.ageing import Ageing, AgeingSample
 from microarpes.sim.analyser import Analyser
 from microarpes.sim.attenuator import Attenuator
 from microarpes.sim.band import antinodal_polar
@@ -70,6 +71,8 @@ class Options:
         By how much all energies are too high at full ring current without attenuation, meV.
     cryostat_time : float, s
         Time constant of the sample's temperature.
+    ageing : Ageing
+        By how much the gap shrinks; left out where what depends on time is.
     """
 
     prefix: str = "SIM:"
@@ -82,6 +85,7 @@ class Options:
     mesh: float = 0.0
     space_charge: float = 0.0
     cryostat_time: float = TIME_CONSTANT
+    ageing: Ageing = field(default_factory=Ageing)
 
     @property
     def frozen(self) -> bool:
@@ -145,7 +149,7 @@ class Beamline:
         self.heartbeat = count(0)
         if source is None:
             source = SampleSource(
-                Sample(seed),
+                AgeingSample(seed, options.ageing) if options.ageing.acts and not frozen else Sample(seed),
                 seed=seed,
                 rate=options.rate,
                 noise=options.noise,
