@@ -148,6 +148,14 @@ class EventFitter:
             moved = [self._joint(layout, calibration, edc, contrast) for edc in beside]
             record["joint_delta_systematic"] = total(record["joint_delta"], record["joint_delta_systematic"], moved)
 
+    def fit_look(self, layout: RunLayout, calibration: Calibration | None, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Fit a look at a control pixel: as `fit`, and what beam it had, ``dose`` and ``beam``, and its k_F centre."""
+        beam = _number(data.get("i0", np.nan))
+        if np.isnan(beam):
+            beam = _number(data.get("ring_current")) * _number(data.get("live_time"))
+        told = {name: _number(data.get(name)) for name in ("dose", "k_f_centre", "k_f_centre_error")}
+        return {**self.fit(layout, calibration, data), **told, "beam": beam}
+
     def _one(
         self, layout: RunLayout, calibration: Calibration | None, i: int, edc: Array | None, contrast: float
     ) -> GapFit | None:

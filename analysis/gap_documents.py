@@ -9,7 +9,12 @@ import event_model
 
 from microarpes.analysis.gap_map import FITTED, JOINT, K_F_CENTRE, POSITIONS
 
-__all__ = ["DerivedRun", "gap_data_keys"]
+__all__ = ["CONTROL", "DerivedRun", "gap_data_keys"]
+
+#: Stream of the fits of looks at control pixels, which are on no map.
+CONTROL = "control"
+#: What these have beside the keys of stream ``primary``.
+LOOK = {"dose": "s", "beam": "nA s, or mA s without I0", "k_f_centre": "deg", "k_f_centre_error": "deg"}
 
 Emit = Callable[[str, dict[str, Any]], Any]
 
@@ -55,10 +60,12 @@ class DerivedRun:
         self._emit = emit
         self._bundle = event_model.compose_run(metadata=dict(metadata))
         emit("start", dict(self._bundle.start_doc))
-        data_keys = gap_data_keys(n_window, model, follow_k_f=bool(metadata.get("follow_k_f")))
+        keys = gap_data_keys(n_window, model, follow_k_f=bool(metadata.get("follow_k_f")))
+        self._model, self._keys = model, keys
         self._stream = self._bundle.compose_descriptor(
-            name="primary", data_keys=data_keys, object_keys={"gap_fit": list(data_keys)}
+            name="primary", data_keys=self._keys, object_keys={"gap_fit": list(self._keys)}
         )
+        self._looks: event_model.ComposeDescriptorBundle | None = None
         emit("descriptor", dict(self._stream.descriptor_doc))
 
     @property
@@ -69,6 +76,16 @@ class DerivedRun:
     def event(self, data: Mapping[str, Any], raw_time: float) -> None:
         """Emit one event; its time stamps are those of the raw event."""
         self._emit("event", dict(self._stream.compose_event(data=dict(data), timestamps=dict.fromkeys(data, raw_time))))
+
+    def look(self, data: Mapping[str, Any], raw_time: float) -> None:
+        """Emit the fit of a look at a control pixel; a run without any has no such stream."""
+        if self._looks is None:
+            keys = {**self._keys, **{name: _key("number", "<f8", [], unit, self._model) for name, unit in LOOK.items()}}
+            self._looks = self._bundle.compose_descriptor(
+                name=CONTROL, data_keys=keys, object_keys={"gap_fit": list(keys)}
+            )
+            self._emit("descriptor", dict(self._looks.descriptor_doc))
+        self._emit("event", dict(self._looks.compose_event(data=dict(data), timestamps=dict.fromkeys(data, raw_time))))
 
     def stop(self, exit_status: str, reason: str) -> None:
         """Emit the stop document."""

@@ -173,11 +173,14 @@ class GapMap:
         """
         gap_map: GapMap | None = None
         run = (0.0, "")
+        others: set[str] = set()  # descriptors of looks at control pixels, which are on no map
         for name, doc in documents:
-            if name == "start":
+            if name == "descriptor" and doc.get("name", "primary") != "primary":
+                others.add(str(doc["uid"]))
+            elif name == "start":
                 run = (float(doc.get("original_run_time", 0.0)), str(doc.get("original_run_uid", "")))
                 gap_map = gap_map or cls(doc["shape"], [window["name"] for window in doc["windows"]])
-            elif gap_map is not None:
+            elif gap_map is not None and doc.get("descriptor") not in others:
                 for event in _events(name, doc):
                     data = event["data"]
                     gap_map.update(run, data["raw_seq_num"], event["timestamps"]["raw_seq_num"], data)

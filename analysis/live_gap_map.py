@@ -100,7 +100,7 @@ class LiveGapMap(DocumentRouter):
         self._streams[doc["uid"]] = doc.get("name", "primary")
 
     def event(self, doc: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Fit an event of the primary stream; take a calibration from stream ``calibration``."""
+        """Fit an event of stream ``primary`` or ``control``; take a calibration from stream ``calibration``."""
         if self._layout is None or self._derived is None or self.gap_map is None:
             return doc
         stream = self._streams.get(doc["descriptor"])
@@ -111,6 +111,9 @@ class LiveGapMap(DocumentRouter):
             record["raw_seq_num"] = int(doc["seq_num"])
             self.gap_map.update(self._run, doc["seq_num"], float(doc["time"]), record)
             self._derived.event(record, float(doc["time"]))
+        elif stream == "control":
+            look = self._fitter.fit_look(self._layout, self._calibration_of(doc), doc["data"])
+            self._derived.look({**look, "raw_seq_num": int(doc["seq_num"])}, float(doc["time"]))
         return doc
 
     def stop(self, doc: Mapping[str, Any]) -> None:

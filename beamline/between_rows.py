@@ -1,4 +1,4 @@
-"""What a configuration has measured between the rows of a raster: the reference of the energies, the landmark."""
+"""What a configuration has measured between the rows of a raster: reference, landmark, control pixels."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microarpes.beamline.reference_fit import fit_edges
+from microarpes.plans.antinode import FindMirror
+from microarpes.plans.control_looks import ControlLooks, LooksBefore
 from microarpes.plans.landmark_imaging import LandmarkImaging, LookBefore, Shift
 from microarpes.plans.reference_measurement import ReferenceMeasurement
 from microarpes.plans.targets import ANGLES, DriftingTargets, Target, TurnedTargets, planned_position
@@ -37,10 +39,11 @@ def between_rows(
     windows: Sequence[AngleWindow],
     target: Target = planned_position,
     seen_before: LookBefore | None = None,
+    looked_at: LooksBefore | None = None,
     *,
     turned: TurnedTargets | None = None,
 ) -> dict[str, Any]:
-    """Return what `gap_raster` is told of reference and landmark, and where it is to take its pixels.
+    """Return what `gap_raster` is told of reference, landmark and control pixels, and where it is to take its pixels.
 
     With `turned` the pixels, and the places of the landmark, are the spots of the sample that it says; the reference is
     where it is configured.
@@ -71,17 +74,31 @@ def between_rows(
         imaging = LandmarkImaging(config.landmark, target, find_shift, seen_before)
         shift = imaging.shift
         interleaved.append(imaging)
+    still = target
     if shift is not unmoved or turned is not None:
         targets = DriftingTargets(target, shift)
         target, told["shift_of"] = targets, targets.shift_of
+    if (control := config.control_pixels) is not None:
+        problems += control.refusals(shape)
     if problems:
         raise ValueError("; ".join(problems))
+    if control is not None:
+        points, spot = control.chosen(shape), config.source.spot_size
+        find = centre_finder(config.calibration.gain)
+        interleaved.append(ControlLooks(control, points, target, spot, shift, looked_at, find, still))
     return {"interleaved": interleaved, "target": target, **told}
 
 
 def unmoved() -> tuple[float, float]:
     """Return the shift, um, of a sample that nobody looks after."""
     return 0.0, 0.0
+
+
+def centre_finder(gain: float) -> FindMirror:
+    """Return what finds the middle between +k_F and -k_F; see `microarpes.plans.antinode.FindMirror`."""
+    from microarpes.beamline.before_map import mirror_finder  # scipy, for the runs alone that have control pixels
+
+    return mirror_finder(gain)
 
 
 def find_shift(before: Array, before_error: Array, after: Array, after_error: Array, step: float) -> Shift:

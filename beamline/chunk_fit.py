@@ -17,6 +17,7 @@ from typing import Any
 from event_model import unpack_event_page
 
 from microarpes.analysis import CalibrationTrack, LiveGapMap
+from microarpes.analysis.gap_documents import CONTROL
 from microarpes.beamline.followed_windows import FollowedWindows
 from microarpes.beamline.journal import read_records
 from microarpes.beamline.journal_chunks import Chunk
@@ -77,6 +78,8 @@ class FittedChunk:
         Data of the derived events, in the order of the journal.
     times : list of float
         Time of the raw event of each, s.
+    looks : list of (dict, float)
+        Data and time, s, of the fitted looks at control pixels.
     without_frame : int
         Events whose frame was asked for and is not there.
     code : str
@@ -87,6 +90,7 @@ class FittedChunk:
     times: list[float]
     without_frame: int
     code: str
+    looks: list[tuple[Document, float]]
 
 
 def code_of(start: Document) -> str:
@@ -164,17 +168,24 @@ def fit_chunk(job: RefitJob, chunk: Chunk) -> FittedChunk:
         for name, doc in _chunk_documents(job, chunk):
             router(name, moved(name, job.asked(doc) if name == "start" else doc))
         without_frame = moved.without_frame
-    events = [doc for name, doc in _fitting.emitted if name == "event"]
+    others = {doc["uid"] for name, doc in _fitting.emitted if name == "descriptor" and doc["name"] == CONTROL}
+    fitted = [doc for name, doc in _fitting.emitted if name == "event"]
+    events = [doc for doc in fitted if doc["descriptor"] not in others]
     if len(events) != chunk.events:
         raise ChunkError(
             f"{job.journal} gave {len(events)} fits where {chunk.events} events were expected; has it changed?"
         )
     return FittedChunk(
         records=[dict(doc["data"]) for doc in events],
-        times=[float(doc["timestamps"]["raw_seq_num"]) for doc in events],
+        times=[_raw_time(doc) for doc in events],
         without_frame=without_frame,
         code=code_of(_fitting.emitted[0][1]),
+        looks=[(dict(doc["data"]), _raw_time(doc)) for doc in fitted if doc["descriptor"] in others],
     )
+
+
+def _raw_time(event: Document) -> float:
+    return float(event["timestamps"]["raw_seq_num"])
 
 
 def _chunk_documents(job: RefitJob, chunk: Chunk) -> Iterator[tuple[str, Document]]:

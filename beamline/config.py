@@ -34,6 +34,7 @@ from microarpes.beamline.config_sections import (
 from microarpes.beamline.guard_config import GuardTable, complete, known_pvs
 from microarpes.beamline.series_config import SeriesSection
 from microarpes.devices.region import Region, antinodal_pair
+from microarpes.plans.control_pixels import ControlPixels
 from microarpes.plans.fly import Fly
 from microarpes.plans.landmark import Landmark
 from microarpes.plans.limits import GateLimits
@@ -68,6 +69,7 @@ class Config(Section):
     fly: Fly = Fly()
     reference: Reference | None = None
     landmark: Landmark | None = None
+    control_pixels: ControlPixels | None = None
     series: SeriesSection = SeriesSection()
     guards: GuardTable = Field(default_factory=dict)
 

@@ -19,7 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from microarpes.beamline.report import write_gap_map
 from microarpes.beamline.report_k_f import k_f_centres
 from microarpes.beamline.report_material import Figure, Material, Section, Table, gather, part, told
-from microarpes.beamline.report_results import heading, results
+from microarpes.beamline.report_results import ageing, heading, results
 from microarpes.beamline.report_settings import gate, interruptions, settings
 from microarpes.beamline.report_spectra import embedded, spectra
 from microarpes.beamline.run_names import run_folder
@@ -129,6 +129,7 @@ def report_html(material: Material, picture: bytes | None = None, name: str = RE
         _safely("Map", lambda: _map(material, picture)),
         _safely("Results", lambda: results(material)),
         _safely("k_F in every pixel", lambda: k_f_centres(material)),
+        _safely("Ageing", lambda: ageing(material)),
         _safely("Settings", lambda: settings(material)),
         _safely("Gate", lambda: gate(material)),
         _safely("Interruptions", lambda: interruptions(material)),

@@ -31,7 +31,7 @@ class Chunk:
     span : (int, int)
         Byte range of the chunk itself.
     events : int
-        Events of stream ``primary`` in it.
+        Events of stream ``primary`` in it; none where it holds the last looks at control pixels alone.
     first : int
         Place of the first of them in the run, from 0.
     """
@@ -89,6 +89,7 @@ class JournalChunks:
         streams: dict[str, str] = {}
         before = tuple(self._preamble)
         first, number, since = self.events, 0, self._end
+        looks = False  # at control pixels, since the last chunk
         for begin, end, name, doc in read_records(self.path, self._end):
             if name == "descriptor":
                 streams[doc["uid"]] = doc.get("name", "primary")
@@ -97,11 +98,12 @@ class JournalChunks:
                 self._preamble.append((begin, end))
             if stream == "primary" and name.startswith("event"):
                 self.events += 1 if name == "event" else len(doc["seq_num"])
+            looks = looks or (stream == "control" and name.startswith("event"))
             if name == "stop":
                 self.stop = doc
             if self.events - first >= self.size:
                 yield Chunk(number, before, (since, end), self.events - first, first)
                 before = tuple(self._preamble)
-                first, number, since = self.events, number + 1, end
-        if self.events > first:
+                first, number, since, looks = self.events, number + 1, end, False
+        if self.events > first or looks:
             yield Chunk(number, before, (since, end), self.events - first, first)

@@ -172,6 +172,8 @@ class MovedWindows:
                 return {**doc, "data": self._calibration(float(doc["time"]), doc["data"])}
             if stream == "primary":
                 return self._event(doc)
+            if stream == "control":  # its frame is not kept: its EDCs are those of the windows it was taken with
+                return {**doc, "data": {**doc["data"], "edc": None}}
         return doc
 
     def _start(self, doc: Document) -> Document:

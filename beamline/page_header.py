@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from microarpes.analysis.ageing import ageing_of
+from microarpes.beamline.control_fits import alarm_lines
 from microarpes.beamline.page_choices import Choices
 from microarpes.beamline.page_findings import Findings
 from microarpes.beamline.page_run import WAITING
@@ -56,6 +58,7 @@ class Header:
 
     def __init__(self, choices: Choices, engine_state: Callable[[str], str] = lambda uid: "") -> None:
         self.choices, self.feed, self._engine_state = choices, choices.feed, engine_state
+        self._ageing: tuple[int, list[str]] = (0, [])
 
     def title(self) -> str:
         """Return what the map is of."""
@@ -89,6 +92,7 @@ class Header:
             found.append(f"the run ended as {self.feed.stop['exit_status']}: {self.feed.stop.get('reason', '')}")
         if not self.feed.within_reach:
             found.append(f"the files of the run are away: {self.feed.folder} cannot be read; what was read is shown")
+        found += self._of_ageing()
         waiting = int((self.feed.status == WAITING).sum())
         if waiting > 100:
             found.append(f"the fit is {waiting} pixels behind")
@@ -98,6 +102,13 @@ class Header:
         if state.startswith("quiet"):
             found.append(f"no point for {clock(now - self.feed.history['time'][-1])}")
         return found
+
+    def _of_ageing(self) -> list[str]:
+        """Return what the control pixels alarm about; reckoned again when there is another look."""
+        looks = self.feed.looks
+        if len(looks) != self._ageing[0]:
+            self._ageing = len(looks), alarm_lines(ageing_of(looks))
+        return self._ageing[1]
 
     def html(self, now: float) -> str:
         """Return the whole."""

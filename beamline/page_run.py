@@ -12,6 +12,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from microarpes.analysis.gap_documents import CONTROL
+from microarpes.beamline.control_fits import look_of
 from microarpes.beamline.engine import FRAME_FILE, GAP_JOURNAL, RAW_JOURNAL
 from microarpes.beamline.journal import MAGIC, JournalError, read_records
 
@@ -100,6 +102,7 @@ class RunFeed:
         self._interruptions: dict[int, Document] = {}
         self._events: dict[int, tuple[int, int]] = {}
         self._streams: dict[str, str] = {}
+        self._looks: list[Document] = []
         self.before: RunFeed | None = None
 
     @property
@@ -127,6 +130,11 @@ class RunFeed:
     def interruptions(self) -> list[Document]:
         """What interrupted the run, as it ended: ``reason``, ``guard``, ``began`` (s) and ``duration`` (s) of each."""
         return list(self._interruptions.values())
+
+    @property
+    def looks(self) -> list[Document]:
+        """Fitted looks at control pixels, also of the run before."""
+        return (self.before.looks if self.before is not None else []) + self._looks
 
     @property
     def newest(self) -> int | None:
@@ -207,7 +215,12 @@ class RunFeed:
         self.changed.append(pixel)
 
     def _take_derived(self, _: int, name: str, doc: Document) -> None:
+        if name == "descriptor":
+            self._streams[doc["uid"]] = doc["name"]
         if name != "event" or self.start is None:
+            return
+        if self._streams.get(doc.get("descriptor", ""), "primary") == CONTROL:
+            self._looks.append(look_of(doc))
             return
         data = doc["data"]
         pixel = int(data["pixel"])

@@ -33,6 +33,8 @@ class Progress:
     gaps: dict[int, float] = field(default_factory=dict)
     statuses: dict[int, str] = field(default_factory=dict)
     finished: str = ""
+    #: Descriptors of streams that are about no pixel of the map, such as looks at control pixels.
+    _beside: set[str] = field(default_factory=set)
     _intervals: deque[float] = field(default_factory=lambda: deque(maxlen=50))
     _last: float | None = None
 
@@ -40,7 +42,9 @@ class Progress:
         """Take a document of the raw run."""
         if name == "start":
             self.total = int(doc.get("num_points", 0))
-        elif name == "event" and "pixel" in doc["data"]:
+        elif name == "descriptor":
+            self._descriptor(doc)
+        elif name == "event" and "pixel" in doc["data"] and doc.get("descriptor") not in self._beside:
             self.done.add(doc["data"]["pixel"])
             self.retaken += int(doc["data"]["attempt"]) - 1
             if self._last is not None:
@@ -51,11 +55,17 @@ class Progress:
 
     def derived(self, name: str, doc: dict[str, Any]) -> None:
         """Take a document of the derived run."""
-        if name == "event":
+        if name == "descriptor":
+            self._descriptor(doc)
+        elif name == "event" and doc.get("descriptor") not in self._beside:
             pixel, status = doc["data"]["pixel"], doc["data"]["joint_status"]
             self.statuses[pixel] = status
             if status == "ok":
                 self.gaps[pixel] = doc["data"]["joint_delta"]
+
+    def _descriptor(self, doc: dict[str, Any]) -> None:
+        if doc.get("name", "primary") != "primary":
+            self._beside.add(doc["uid"])
 
     @property
     def interval(self) -> float:

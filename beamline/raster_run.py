@@ -85,6 +85,7 @@ def start_metadata(config: Config) -> dict[str, Any]:
         "sample": config.sample.model_dump(),
         **({} if config.reference is None else {"reference": config.reference.model_dump()}),
         **({} if config.landmark is None else {"landmark": config.landmark.model_dump()}),
+        **({} if config.control_pixels is None else {"control_pixels": config.control_pixels.model_dump(mode="json")}),
     }
 
 
@@ -167,7 +168,16 @@ def resumed_raster(
         limits=unfinished.limits,
         done=unfinished.done,
         backwards=bool(unfinished.start.get("backwards", False)),
-        **between_rows(config, station, unfinished.shape, unfinished.windows, held, unfinished.landmark, turned=turned),
+        **between_rows(
+            config,
+            station,
+            unfinished.shape,
+            unfinished.windows,
+            held,
+            unfinished.landmark,
+            unfinished.looked_at,
+            turned=turned,
+        ),
         objections=objections,
         **surroundings(config, station, journals, {**unfinished.described, **(md or {}), **resumes}, server),
     )

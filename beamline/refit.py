@@ -239,6 +239,8 @@ def fit_run(
                     continue
                 for record, raw_time in zip(result.records, result.times, strict=True):
                     derived.event(record, raw_time)
+                for look, raw_time in result.looks:
+                    derived.look(look, raw_time)
                 fitted += chunk.events
                 without_frame += result.without_frame
                 display.advance(chunk.events)

@@ -158,7 +158,7 @@ def describe(raw: Document, derived: Document, journal: Path, elapsed: float) ->
 
     def material() -> Material:
         run = dataclasses.replace(read_run(journal.parent, lean=True), gap_map=gap_map)
-        return gather(run, numbers, derived)
+        return gather(run, numbers, derived, journal)
 
     report = try_report(picture.with_name(picture.name.replace(".gap_map.png", ".report.html")), material, picture)
     if report is not None:

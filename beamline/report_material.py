@@ -6,11 +6,13 @@ import math
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from microarpes.analysis.calibration import Calibration
+from microarpes.beamline.control_fits import looks_of_map
 from microarpes.beamline.engine import GAP_JOURNAL, RAW_JOURNAL
 from microarpes.beamline.journal import read_documents
 from microarpes.beamline.stored_run import StoredRun
@@ -66,6 +68,8 @@ class Material:
         Records, each with the time (s) from which it holds; the first from the start on.
     interruptions : list of dict
         Events of the stream of that name.
+    looks : list of dict
+        Fitted looks at control pixels, also of the runs that this one resumes.
     """
 
     run: StoredRun
@@ -73,6 +77,7 @@ class Material:
     derived: Document
     calibrations: list[tuple[float, Document]]
     interruptions: list[Document]
+    looks: list[Document] = field(default_factory=list)
 
     @property
     def start(self) -> Document:
@@ -85,7 +90,9 @@ class Material:
         return Calibration.from_record(before[-1], len(self.start["windows"]))
 
 
-def gather(run: StoredRun, numbers: Mapping[str, Any], derived: Document | None = None) -> Material:
+def gather(
+    run: StoredRun, numbers: Mapping[str, Any], derived: Document | None = None, journal: Path | None = None
+) -> Material:
     """Read beside a run what its report needs.
 
     Parameters
@@ -95,6 +102,8 @@ def gather(run: StoredRun, numbers: Mapping[str, Any], derived: Document | None 
         What `summarise` says of it.
     derived : dict, optional
         Start document of the fit `run.gap_map` comes from; by default that of the live fit.
+    journal : Path, optional
+        Of that fit.
     """
     calibrations: list[tuple[float, Document]] = []
     if isinstance(run.start.get("calibration"), dict):
@@ -112,7 +121,8 @@ def gather(run: StoredRun, numbers: Mapping[str, Any], derived: Document | None 
         journal = run.folder / GAP_JOURNAL
         name, first = next(read_documents(journal), ("", {})) if journal.exists() else ("", {})
         derived = first if name == "start" else {}
-    return Material(run, numbers, derived, calibrations, interruptions)
+    looks = looks_of_map(run.folder, journal) if "control_pixels" in run.start else []
+    return Material(run, numbers, derived, calibrations, interruptions, looks)
 
 
 def number(value: Any, digits: int = 2) -> str:

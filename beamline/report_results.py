@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from microarpes.analysis.ageing import ageing_of
+from microarpes.beamline.control_fits import ageing_sentences, trend_rows
 from microarpes.beamline.kept_mask import KeptMaskError, read_mask
 from microarpes.beamline.pixel_classes import class_of
 from microarpes.beamline.report_material import (
@@ -149,6 +151,16 @@ def _time_table(material: Material) -> Table:
     rows.append(("fit behind the event (p95)", milliseconds(numbers["fit_latency_p95_s"]), NOTHING, "ms"))
     known = [row for row in rows if row[1] != NOTHING]
     return Table("Times (of a point: median)", ("time", "value", "99th percentile", "unit"), known)
+
+
+def ageing(material: Material) -> Section | None:
+    """Tell whether the control pixels changed; None for a run without any."""
+    if not material.looks:
+        return None
+    found = ageing_of(material.looks)
+    head = ("quantity", "against", "slope", "sigma", "p", "with the other", "correlation", "looks")
+    table = Table("Slopes of the control pixels, with the errors of their fits", head, trend_rows(found.trends))
+    return Section("Ageing", ageing_sentences(found), [table] if table.rows else [])
 
 
 def _interruptions(material: Material) -> Table:

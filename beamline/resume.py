@@ -20,6 +20,8 @@ from microarpes.beamline.stored_run import StoredRun
 from microarpes.devices.end_station import EndStation
 from microarpes.devices.environment import is_kept
 from microarpes.devices.region import AngleWindow, Region
+from microarpes.plans.control_looks import STREAM as CONTROL
+from microarpes.plans.control_looks import LooksBefore
 from microarpes.plans.grid import RasterGrid
 from microarpes.plans.landmark_imaging import LookBefore
 from microarpes.plans.limits import GateLimits
@@ -52,6 +54,8 @@ class Unfinished:
         Axis that the raster does not move to where it was at the newest pixel, um or deg.
     landmark : LookBefore, optional
         The first look of the raster at its landmark, and the last shift.
+    looked_at : LooksBefore, optional
+        What it and the runs it resumes did to the sample, where they had control pixels.
     """
 
     uid: str
@@ -60,6 +64,7 @@ class Unfinished:
     calibration: Document
     held: Mapping[str, float]
     landmark: LookBefore | None = None
+    looked_at: LooksBefore | None = None
 
     @property
     def described(self) -> dict[str, Any]:
@@ -130,7 +135,9 @@ def raster_so_far(chain: Sequence[StoredRun]) -> Unfinished:
             f"run {uid} is no raster that can be gone on with: its start document has no {', '.join(missing)}"
         )
     done = frozenset(pixel for run in chain for pixel in run.events)
-    return Unfinished(uid, start, done, _last_calibration(folder, start), _held(chain), _landmark(chain))
+    return Unfinished(
+        uid, start, done, _last_calibration(folder, start), _held(chain), _landmark(chain), _looked_at(chain)
+    )
 
 
 def _landmark(chain: Sequence[StoredRun]) -> LookBefore | None:
@@ -146,6 +153,21 @@ def _landmark(chain: Sequence[StoredRun]) -> LookBefore | None:
             return LookBefore(before.image, before.image_error, _shift(looks[-1]))
     image, errors = (np.asarray(looks[0][key], dtype=np.float64) for key in ("image", "image_error"))
     return LookBefore(image, errors, _shift(looks[-1]))
+
+
+def _looked_at(chain: Sequence[StoredRun]) -> LooksBefore | None:
+    """Return all exposures that are events, and how often the control pixels were looked at."""
+    if not any("control_pixels" in run.start for run in chain):
+        return None
+    looks = [doc["data"] for run in chain for doc in stream_events(run.folder / RAW_JOURNAL, CONTROL)]
+    points = [event["data"] for run in chain for event in run.events.values()]
+    exposures = [(*_on_sample(data), float(data["acquire_time"])) for data in (*points, *looks)]
+    return LooksBefore(exposures, max((int(look["look"]) for look in looks), default=0))
+
+
+def _on_sample(data: Document) -> tuple[float, float]:
+    x, y = (float(data[f"manipulator_{axis}"]) - float(data.get(f"shift_{axis}", 0.0)) for axis in "xy")
+    return x, y
 
 
 def _shift(look: Document) -> tuple[float, float]:

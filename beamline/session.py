@@ -27,6 +27,7 @@ BANNER = """micro-ARPES session on {name}; runs are kept in {directory}
   where()                               which spot of the sample, which pixel of the last map the beam is on
   RE(go(23))                            go back to a pixel of the last map, or of another: go((3, 1), run="3f2a")
   RE(long_spectrum(23, time=60.0))      count there for so many s, or: counts=1e7, or target_sigma=0.5 (meV)
+  RE(dose_test(30))                     look 30 times at this spot; ageing() tells what these, or control pixels, say
   RE(find_sample(width=2000.0))         coarse map, of all the reach without a width; sample_on() tells what is on it
   RE(raster(sample_on().grid()))        a map of the sample that was found, or of sample_on().polygon(step=5.0)
   RE(focus(FocusLines(x=75, y=0, focus=(-200, -100, 0, 100, 200))))     spot size against z; go=True goes there
@@ -58,6 +59,8 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
 
     from microarpes.beamline import before_map
     from microarpes.beamline.control import ControlServer
+    from microarpes.beamline.control_fits import ageing_of_map, ageing_sentences
+    from microarpes.beamline.dose_tests import configured_dose_test
     from microarpes.beamline.engine import Watcher, make_engine
     from microarpes.beamline.find_sample import FoundSample, configured_search, find_in_run
     from microarpes.beamline.flux_shift import configured_flux_check, with_shift
@@ -154,6 +157,14 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
             config, station, journals, places, pixel, goal, md, server, accept_differences=accept_differences
         )
 
+    def dose_test(looks: int, place: tuple[float, float] | None = None, **md: Any) -> Any:
+        """Look `looks` times at one spot (um; by default here): what the beam does to the sample."""
+        return configured_dose_test(config, station, looks, journals, md, server, place=place)
+
+    def ageing(run: str = "-1") -> None:
+        """Tell what the control pixels of the newest run, or of another, say so far."""
+        sys.stdout.write("\n".join(ageing_sentences(ageing_of_map(run_folder(directory, run)))) + "\n")
+
     def find_sample(*, exposure: float = 0.02, **where: Any) -> Any:
         """Coarse map about `centre`, `width` um wide, or of all the reach; where the sample is on it."""
         return configured_search(config, station, journals, None, server, exposure=exposure, **where)
@@ -206,6 +217,8 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
         "where": where,
         "go": go,
         "long_spectrum": long_spectrum,
+        "dose_test": dose_test,
+        "ageing": ageing,
         "find_sample": find_sample,
         "sample_on": sample_on,
         "focus": focus,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microarpes.beamline.engine import GAP_JOURNAL
-from microarpes.beamline.journal import read_documents
+from microarpes.beamline.journal import stream_events
 from microarpes.beamline.pixel_classes import OUTSIDE
 from microarpes.beamline.planned import planned_mask
 from microarpes.beamline.report import MapPicture
@@ -162,8 +162,8 @@ def _fit_latency(run: StoredRun) -> Floats:
     measured = {event["seq_num"]: event["time"] for event in run.events.values()}
     latencies = [
         doc["time"] - measured[doc["data"]["raw_seq_num"]]
-        for name, doc in read_documents(journal)
-        if name == "event" and doc["data"]["raw_seq_num"] in measured
+        for doc in stream_events(journal, "primary")
+        if doc["data"]["raw_seq_num"] in measured
     ]
     return np.asarray(latencies, dtype=np.float64)
 

@@ -95,7 +95,7 @@ class AcceptedPoint:
         now = time.time()
         complete = {**values, WRITE_TIME_KEY: time.perf_counter() - started}
         self._readings = {
-            key: {"value": _in_event(value), "timestamp": point.timestamps.get(key, now)}
+            key: {"value": in_event(value), "timestamp": point.timestamps.get(key, now)}
             for key, value in complete.items()
         }
         return Outcome.reached()
@@ -163,5 +163,6 @@ class AcceptedPoint:
         """Nothing to restore; part of bluesky's Pausable protocol."""
 
 
-def _in_event(value: Any) -> Any:
+def in_event(value: Any) -> Any:
+    """Return a value as it goes into an event: an array with a short repr."""
     return value.view(EventArray) if isinstance(value, np.ndarray) else value

@@ -61,6 +61,8 @@ class PointTaker:
         No exposure begins while one holds the run, and one that trips makes the exposure under way void.
     interruptions : InterruptionLog
         Gets the plan's own pauses; those that are over are told before the next exposure.
+    exposed : list of callable
+        Each is told of every exposure that came to its end, whatever the gate says of it.
     """
 
     station: EndStation
@@ -74,6 +76,7 @@ class PointTaker:
     calibration: Mapping[str, Any] = field(default_factory=dict)
     guards: Guards = field(default_factory=Guards)
     interruptions: InterruptionLog = field(default_factory=InterruptionLog)
+    exposed: list[Callable[[Evidence], None]] = field(default_factory=list)
 
 
 def take_point(
@@ -200,6 +203,8 @@ def _attempt(taker: PointTaker, request: Mapping[str, float]) -> Generator[Msg, 
 
 def judge(taker: PointTaker, evidence: Evidence) -> list[str]:
     """Return why the gate refuses an attempt; an empty list accepts it."""
+    for tell in taker.exposed:
+        tell(evidence)
     started = time.perf_counter()
     reasons = taker.gate.judge(evidence)
     evidence.ledger["time_gate"] = time.perf_counter() - started

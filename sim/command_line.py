@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import numpy as np
 
+from microarpes.sim.ageing import Ageing
 from microarpes.sim.channel_access import fast_event_loop, interfaces_from_environment, quiet_logs
 from microarpes.sim.cryostat import TIME_CONSTANT
 from microarpes.sim.fault_kinds import KINDS
@@ -134,6 +135,17 @@ def _parser() -> argparse.ArgumentParser:
         help="by how much all energies are too high at full ring current without attenuation, in proportion to the "
         "flux on the sample (default: 0)",
     )
+    for name, unit, cause in (
+        ("time", "MEV_PER_HOUR", "an hour since the start, everywhere"),
+        ("dose", "MEV_PER_MINUTE", "a minute of beam on the spot, at full ring current without attenuation"),
+    ):
+        parser.add_argument(
+            f"--ageing-{name}",
+            metavar=unit,
+            type=_within(0.0, 1e5, "a loss of meV"),
+            default=0.0,
+            help=f"by how much the gap shrinks with {cause} (default: 0)",
+        )
     parser.add_argument(
         "--undulation",
         metavar="DEG",
@@ -185,6 +197,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         space_charge=arguments.space_charge,
         cryostat_time=arguments.cryostat_time,
         undulation=arguments.undulation,
+        ageing=Ageing(arguments.ageing_time, arguments.ageing_dose),
     )
     if arguments.write_flat_field is not None:
         return _write_flat_field(arguments.write_flat_field, options.mesh)

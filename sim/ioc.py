@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from microarpes.sim.ageing import Ageing, AgeingSample
 from microarpes.sim.analyser import Analyser
 from microarpes.sim.attenuator import Attenuator
 from microarpes.sim.band import antinodal_polar
@@ -72,6 +73,8 @@ class Options:
         Time constant of the sample's temperature.
     undulation : float, deg
         By how much the cleaved face waves along the slit.
+    ageing : Ageing
+        By how much the gap shrinks; left out where what depends on time is.
     """
 
     prefix: str = "SIM:"
@@ -85,6 +88,7 @@ class Options:
     space_charge: float = 0.0
     cryostat_time: float = TIME_CONSTANT
     undulation: float = 0.0
+    ageing: Ageing = field(default_factory=Ageing)
 
     @property
     def frozen(self) -> bool:
@@ -148,7 +152,9 @@ class Beamline:
         self.heartbeat = count(0)
         if source is None:
             source = SampleSource(
-                Sample(seed, undulation=options.undulation),
+                AgeingSample(seed, options.ageing, undulation=options.undulation)
+                if options.ageing.acts and not frozen
+                else Sample(seed, undulation=options.undulation),
                 seed=seed,
                 rate=options.rate,
                 noise=options.noise,

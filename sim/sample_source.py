@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from microarpes.sim.ageing import AgeingSample
 from microarpes.sim.band import WORK_FUNCTION, antinodal_polar, vacuum_wave_number
 from microarpes.sim.flat_field import mesh_shadow, swept_shadow
 from microarpes.sim.frame_source import N_ENERGY, SWEPT_CHANNELS, Conditions, Defaults, Frame, Pose, Window
@@ -112,6 +113,7 @@ class SampleSource:
         self._expected = ExpectedImages(sample)
         self._sample, self._seed, self._noise, self._mesh = sample, seed, noise, mesh
         self._space_charge = space_charge
+        self._ageing = sample if isinstance(sample, AgeingSample) else None
         margin = REFERENCE.margin
         total = live_image(REFERENCE, GAP_MEAN, GAMMA1_MEAN)[margin:-margin].sum() * REFERENCE.angle_step
         self._scale = rate / float(total)
@@ -153,7 +155,8 @@ class SampleSource:
         if dose.charge > 0.0:
             for pose in poses:
                 cut = cut_for(window, conditions, pose, self._sample.largest_tilt)
-                mean += self._expected.expected(cut, pose.x, pose.y)
+                image = self._expected.expected(cut, pose.x, pose.y)
+                mean += image if self._ageing is None else image * self._ageing.brightness_at(pose.x, pose.y)
             if shift := conditions.edge_shift + self._space_charge * dose.flux:
                 mean = shifted(mean, shift / (1e3 * window.step))
             if not window.angular:
@@ -173,6 +176,8 @@ class SampleSource:
 
     def frame(self, window: Window, conditions: Conditions, poses: Sequence[Pose], dose: Dose, attempt: int) -> Frame:
         """Return Poisson counts."""
+        if self._ageing is not None:
+            self._ageing.expose(attempt, poses, dose.nominal_seconds)
         mean = self.expected(window, conditions, poses, dose)
         entropy = [self._seed, attempt] if self._noise == "frame" else self._pixel_entropy(window, poses[-1])
         rng = np.random.Generator(np.random.SFC64(entropy))
