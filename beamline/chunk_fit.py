@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -78,19 +78,19 @@ class FittedChunk:
         Data of the derived events, in the order of the journal.
     times : list of float
         Time of the raw event of each, s.
-    looks : list of (dict, float)
-        Data and time, s, of the fitted looks at control pixels.
     without_frame : int
         Events whose frame was asked for and is not there.
     code : str
         `code_of` the worker: what made the numbers.
+    looks : list of (dict, float)
+        Data and time, s, of the fitted looks at control pixels.
     """
 
     records: list[Document]
     times: list[float]
     without_frame: int
     code: str
-    looks: list[tuple[Document, float]]
+    looks: list[tuple[Document, float]] = field(default_factory=list)
 
 
 def code_of(start: Document) -> str:

@@ -106,6 +106,6 @@ def flux_toml(uid: str, found: FluxFinding) -> list[str]:
     """Return the lines of a configuration that say what was found."""
     return [
         "[calibration]",
-        f"flux_shift = {found.shift.shift:.6f}  # eV at transmission {found.transmission:g}; run {uid}",
-        f"flux_shift_error = {found.shift.shift_error:.6f}",
+        f"flux_shift = {found.shift.shift:.7f}  # eV at transmission {found.transmission:g}; run {uid}",
+        f"flux_shift_error = {found.shift.shift_error:.7f}",
     ]
