@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from microarpes.analysis.d_wave import LEAST_FACTOR, DWaveFit, fit_d_wave
 from microarpes.analysis.map_statistics import IntrinsicSpread, intrinsic_spread
 from microarpes.beamline.engine import RAW_JOURNAL
-from microarpes.beamline.journal import read_documents
 from microarpes.beamline.repeats import series_of
 from microarpes.beamline.run_chain import read_map
-from microarpes.beamline.run_names import run_folder
+from microarpes.beamline.run_names import run_folder, start_of
 from microarpes.beamline.stored_run import NoSuchRun, StoredRun
 
 Floats = NDArray[np.float64]
@@ -73,19 +72,14 @@ def folders_of(directory: Path, names: Sequence[str]) -> list[Path]:
     found = [run_folder(directory, name) for name in names]
     if len(found) > 1:
         return found
-    group = series_of(_start(found[0])).get("group")
+    group = series_of(start_of(found[0] / RAW_JOURNAL)).get("group")
     if group is None:
         return found
-    beside = [path.parent for path in sorted(found[0].parent.glob(f"*/{RAW_JOURNAL}"))]
-    maps = {folder: _start(folder) for folder in beside if series_of(_start(folder)).get("group") == group}
+    beside = {path.parent: start_of(path) for path in sorted(found[0].parent.glob(f"*/{RAW_JOURNAL}"))}
+    maps = {folder: start for folder, start in beside.items() if series_of(start).get("group") == group}
     resumed = {str(start["resumes"]) for start in maps.values() if "resumes" in start}
     # Of a map that was taken in several runs the last one stands for all.
     return sorted((folder for folder in maps if folder.name not in resumed), key=lambda folder: maps[folder]["time"])
-
-
-def _start(folder: Path) -> dict[str, Any]:
-    name, doc = next(read_documents(folder / RAW_JOURNAL), ("", {}))
-    return doc if name == "start" else {}
 
 
 def read_anisotropy(folders: Sequence[Path]) -> Anisotropy:

@@ -49,7 +49,7 @@ def run_folder(directory: Path, name: str, plan_name: str | None = None) -> Path
 
 
 def _by_age(folders: list[Path], place: int, directory: Path, plan_name: str | None) -> Path:
-    starts = [(_start(folder / RAW_JOURNAL), folder) for folder in folders]
+    starts = [(start_of(folder / RAW_JOURNAL), folder) for folder in folders]
     if plan_name is not None:
         starts = [(start, folder) for start, folder in starts if start.get("plan_name") == plan_name]
     if not 1 <= -place <= len(starts):
@@ -60,7 +60,7 @@ def _by_age(folders: list[Path], place: int, directory: Path, plan_name: str | N
 
 def _derived_from(folders: list[Path], name: str) -> str:
     for journal in _derived_journals(folders):
-        start = _start(journal)
+        start = start_of(journal)
         if name and str(start.get("uid", "")).startswith(name):
             return f"run {name!r} is a fit of run {journal.parent.name}; name that one to fit it again"
     return ""
@@ -71,6 +71,7 @@ def _derived_journals(folders: list[Path]) -> Iterator[Path]:
         yield from sorted(folder.glob("*gap.journal"))
 
 
-def _start(journal: Path) -> dict[str, Any]:
+def start_of(journal: Path) -> dict[str, Any]:
+    """Return the start document of a journal; empty where it holds none."""
     name, doc = next(read_documents(journal), ("", {}))
     return doc if name == "start" else {}
