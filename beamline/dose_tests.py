@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from microarpes.beamline.between_rows import between_rows
-from microarpes.beamline.raster_run import calibration_record, surroundings
+from microarpes.beamline.raster_run import configured_raster
 from microarpes.plans.dose_test import EVERY_TIME, DoseSeries
 from microarpes.plans.grid import Line, RasterGrid
-from microarpes.plans.raster import gap_raster
 from microarpes.plans.take_point import MsgGenerator
 
 if TYPE_CHECKING:
@@ -54,14 +52,5 @@ def configured_dose_test(
     x, y = (Line(start=float(value), stop=float(value), num=1) for value in at)
     shape = RasterGrid(x=x, y=y)
     config = config.model_copy(update={"control_pixels": EVERY_TIME})
-    return gap_raster(
-        station,
-        shape,
-        config.region,
-        config.windows,
-        calibration_record(config),
-        limits=config.gate,
-        take=series,
-        **between_rows(config, station, shape, config.windows),
-        **surroundings(config, station, journals, {**(md or {}), "plan_name": PLAN_NAME, "looks": looks}, server),
-    )
+    told = {**(md or {}), "plan_name": PLAN_NAME, "looks": looks}
+    return configured_raster(config, station, shape, journals, told, server, take=series)

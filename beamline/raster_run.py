@@ -30,6 +30,7 @@ from microarpes.beamline.turned_sample import turned_as
 from microarpes.plans.fly import Fly
 from microarpes.plans.grid import RasterPoint
 from microarpes.plans.raster import gap_raster
+from microarpes.plans.rows import TakeRows, take_rows
 from microarpes.plans.shapes import Shape
 from microarpes.plans.start_document import ef_error
 from microarpes.plans.take_point import MsgGenerator
@@ -101,13 +102,14 @@ def configured_raster(
     fly: Fly | None = None,
     seen_before: LookBefore | None = None,
     turned: TurnedTargets | None = None,
+    take: TakeRows = take_rows,
 ) -> MsgGenerator:
     """Return the plan of a raster with the region, windows, calibration and gate of a configuration.
 
     Frames go where the journals go, and no exposure begins while the journals cannot be written. A server is told why
     the plan pauses, and can have it end after a row. With `fly` its rows are taken in flight;
     `seen_before` is the landmark as another map of the same sample saw it; `turned` says at which angles its spots are
-    measured, if not at those for which they are planned.
+    measured, if not at those for which they are planned; `take` is as of `gap_raster`.
 
     Raises
     ------
@@ -126,6 +128,7 @@ def configured_raster(
         limits=config.gate,
         backwards=backwards,
         fly=fly,
+        take=take,
         **between_rows(config, station, shape, config.windows, seen_before=seen_before, turned=turned),
         **surroundings(config, station, journals, {**(md or {}), **turning}, server),
     )
