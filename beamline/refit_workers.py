@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any, Protocol
 
 from microarpes.beamline.chunk_fit import FittedChunk, RefitJob, code_version, worker_report
@@ -66,6 +68,22 @@ def _end_with(sentinel: int) -> None:
     os._exit(1)
 
 
+@contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """Let a Ctrl-C wait: a pool that it finds half started, a process or a thread short, cannot be ended any more."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # it is told of no signal
+        return
+    held: list[FrameType | None] = []
+    before = signal.signal(signal.SIGINT, lambda _number, frame: held.append(frame))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if held and callable(before):
+            before(signal.SIGINT, held[0])
+
+
 class LocalWorkers:
     """Processes of this machine, started afresh so that they share nothing with their parent.
 
@@ -93,12 +111,13 @@ class LocalWorkers:
 
     def submit(self, fit: Fit, job: Any, chunk: Any) -> Future[Any]:
         """Begin to fit a chunk; a pool whose worker died is replaced."""
-        try:
-            return self._pool.submit(fit, job, chunk)
-        except BrokenProcessPool:
-            self.close()
-            self._pool = self._new_pool()
-            return self._pool.submit(fit, job, chunk)
+        with _ctrl_c_held_back():
+            try:
+                return self._pool.submit(fit, job, chunk)
+            except BrokenProcessPool:
+                self.close()
+                self._pool = self._new_pool()
+                return self._pool.submit(fit, job, chunk)
 
     def close(self) -> None:
         """Let the processes go; chunks that were not begun are dropped."""

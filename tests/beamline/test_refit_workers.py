@@ -2,7 +2,10 @@
 
 import dataclasses
 import io
+import multiprocessing
+import signal
 import sys
+import threading
 
 import pytest
 
@@ -48,6 +51,26 @@ def test_a_worker_that_dies_takes_only_its_own_chunk_with_it():
         workers.close()
     assert [result for i, result in enumerate(results) if i != 5] == [10 * i for i in range(12) if i != 5]
     assert isinstance(results[5], WorkersError)
+
+
+def test_ctrl_c_while_the_processes_are_being_started_leaves_none_behind(monkeypatch):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    workers = LocalWorkers(1)
+    start = threading.Thread.start
+
+    def interrupted(thread):
+        signal.raise_signal(signal.SIGINT)
+        start(thread)
+
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                workers.submit(eval, "1 + number", {"number": 1})
+    finally:
+        signal.signal(signal.SIGINT, before)
+        workers.close()
+    assert multiprocessing.active_children() == []
 
 
 @pytest.fixture(scope="module")
