@@ -55,10 +55,20 @@ def fast_event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return new_event_loop
 
 
+#: What caproto logs when a request fails by the server's fault, and not by the client's.
+_OWN_MISTAKES = ("Server failed to process command", "Client disconnected in unexpected way")
+
+
 def quiet_logs() -> None:
-    """Keep caproto's log to what is fatal: a client's bad put is answered to the client."""
+    """Keep caproto's log to the server's own mistakes: a client's bad put is answered to the client."""
+
+    def is_own(record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.CRITICAL or str(record.msg).startswith(_OWN_MISTAKES)
+
     for name in ("caproto", "caproto.ctx", "caproto.circ", "caproto.bcast", "caproto.ch"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.ERROR)
+        logger.addFilter(is_own)
 
 
 def interfaces_from_environment() -> list[str]:

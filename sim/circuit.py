@@ -83,7 +83,10 @@ class FastCircuit(VirtualCircuit):
             entry = self._entry(sid)
             if entry is None:
                 break
-            head, payload = await self._wire(entry, sid, data_type, data_count)
+            try:
+                head, payload = await self._wire(entry, sid, data_type, data_count)
+            except Exception:  # noqa: BLE001 - caproto answers it with an error of this one channel, and logs it
+                break
             head[_IOID] = ioid.to_bytes(4, "big")
             answers += [bytes(head), payload]
             position += _HEADER.size

@@ -30,11 +30,20 @@ class RunningIOC:
     environment : mapping
         What a client must set before it imports a Channel Access library to reach this IOC and no other.
     process : subprocess.Popen
+    errors : file
+        What it writes to its stderr.
     """
 
     prefix: str
     environment: Mapping[str, str]
     process: subprocess.Popen[str]
+    errors: IO[str]
+
+    def said(self) -> str:
+        """Return what the process wrote to its stderr so far: its own mistakes, for clients are told of theirs."""
+        # Not by seek and read: the process writes where this descriptor stands.
+        size = os.fstat(self.errors.fileno()).st_size
+        return os.pread(self.errors.fileno(), size, 0).decode(errors="replace")
 
 
 def free_port() -> int:
@@ -117,7 +126,7 @@ def running_ioc(
         )
         try:
             _wait_until_ready(process, errors, timeout)
-            yield RunningIOC(prefix, private, process)
+            yield RunningIOC(prefix, private, process, errors)
         finally:
             _end(process)
 

@@ -8,10 +8,11 @@ import pytest
 
 from microarpes.sim.channel_access import FastContext
 from microarpes.sim.process import free_port
-from microarpes.sim.signals import choice, integers, number
+from microarpes.sim.signals import choice, integers, number, text
 
 HEADER = struct.Struct(">HHHHII")
-TIME_DOUBLE, DOUBLE, LONG, ENUM = 20, 6, 5, 3
+TIME_DOUBLE, DOUBLE, LONG, ENUM, STRING = 20, 6, 5, 3, 0
+READ_NOTIFY, ERROR = 15, 11
 
 
 @pytest.fixture(autouse=True)
@@ -174,3 +175,15 @@ def test_a_client_that_sends_a_hundred_requests_and_leaves_stops_nobody():
         return struct.unpack(">d", (await wire.receive())[5])[0]
 
     assert on_the_wire({"x": number(4.0)}, conversation) == pytest.approx(4.0)
+
+
+def test_a_channel_that_cannot_be_read_is_told_so_and_costs_nobody_the_connection():
+    broken = text("A")
+
+    async def conversation(wire):
+        # a letter that the strings of Channel Access do not have, put there past every check
+        broken._data["value"] = "\N{GREEK CAPITAL LETTER GAMMA}"
+        wire.writer.write(wire.read("x", DOUBLE, 1) + wire.read("t", STRING, 2) + wire.read("x", DOUBLE, 3))
+        return [(await wire.receive())[0] for _ in range(3)]
+
+    assert on_the_wire({"x": number(4.0), "t": broken}, conversation) == [READ_NOTIFY, ERROR, READ_NOTIFY]

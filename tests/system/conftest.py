@@ -24,6 +24,18 @@ def ioc(ioc_port):
         yield running
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Show with a failed test what its simulated beamline had to say."""
+    report = yield
+    running = getattr(item, "funcargs", {}).get("ioc")
+    if report.failed and running is not None:
+        ended = running.process.poll()
+        state = "runs" if ended is None else f"ended with status {ended}"
+        report.sections.append((f"simulated beamline, which {state}", running.said()))
+    return report
+
+
 @pytest.fixture(scope="session")
 def config():
     from microarpes.beamline.config import simulated_config

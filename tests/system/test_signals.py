@@ -93,7 +93,7 @@ def start(ioc, tmp_path):
     for each in started:
         if each.process.poll() is None:
             os.killpg(each.process.pid, signal.SIGKILL)
-            each.process.communicate()
+        each.process.communicate()
 
 
 @pytest.fixture
