@@ -31,7 +31,7 @@ AT_MOST = 1.15
 
 
 def clock():
-    """Return the ms of a piece of arithmetic, the least of some: a machine's clock may change within minutes of load."""
+    """Return the ms of a piece of arithmetic, the least of some: a machine may slow down within minutes of load."""
     return 1e3 * min(timeit.repeat("for i in range(100_000): i * i", number=1, repeat=20))
 
 
