@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from microarpes.analysis.knife_edge import best_focus, knife_edge
 from microarpes.analysis.mirror_centre import mirror_centre
 from microarpes.beamline.instrument import make_sample_frame
-from microarpes.beamline.raster_run import calibration_record, surroundings
+from microarpes.beamline.raster_run import surroundings
+from microarpes.beamline.run_metadata import calibration_record
 from microarpes.beamline.window_file import save_windows, windows_toml
 from microarpes.devices.region import AngleWindow
 from microarpes.plans.antinode import Alignment, Mirror, align_antinode

@@ -225,10 +225,10 @@ def chaos(
 
 @app.command()
 def replay(
-    recording: Annotated[Path, typer.Argument(help="A recording: FITS raster, HDF5 raster.")],
+    recording: Annotated[Path, typer.Argument(help="A recording: FITS raster, HDF5 raster, or the folder of a run.")],
     speed: Annotated[float, typer.Option(help="How many times faster than recorded.")] = 10.0,
     directory: Directory = Path("microarpes-replay"),
-    fermi_energy: Annotated[float | None, typer.Option(help="E_F, eV kinetic; else photon energy - 4.4 eV.")] = None,
+    fermi_energy: Annotated[float | None, typer.Option(help="E_F, eV kinetic, in place of the recording's.")] = None,
     summary: Summary = None,
 ) -> None:
     """Put a recording behind the simulated devices and run the same plan and callbacks in front."""

@@ -7,8 +7,9 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from microarpes.analysis.flux_extrapolation import extrapolate_to_no_flux
-from microarpes.beamline.raster_run import calibration_record, surroundings
+from microarpes.beamline.raster_run import surroundings
 from microarpes.beamline.reference_fit import fit_edges
+from microarpes.beamline.run_metadata import calibration_record
 from microarpes.plans.flux_check import flux_check
 from microarpes.plans.flux_steps import FluxEdge, FluxFinding, FluxShift, FluxSteps
 

@@ -6,7 +6,7 @@ import functools
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -24,6 +24,7 @@ from microarpes.beamline.followers import Followers
 from microarpes.beamline.guard_config import make_guards
 from microarpes.beamline.progress import ProgressDisplay
 from microarpes.beamline.resume import Objections, Unfinished, moved_away
+from microarpes.beamline.run_metadata import calibration_record, start_metadata
 from microarpes.beamline.series_step import at_step_of
 from microarpes.beamline.stop_signals import StopSignals
 from microarpes.beamline.turned_sample import turned_as
@@ -32,7 +33,6 @@ from microarpes.plans.grid import RasterPoint
 from microarpes.plans.raster import gap_raster
 from microarpes.plans.rows import TakeRows, take_rows
 from microarpes.plans.shapes import Shape
-from microarpes.plans.start_document import ef_error
 from microarpes.plans.take_point import MsgGenerator
 from microarpes.plans.targets import TurnedTargets, planned_position
 
@@ -60,36 +60,6 @@ class RasterOutcome:
     problems: list[str] = field(default_factory=list)
 
 
-def calibration_record(config: Config) -> dict[str, Any]:
-    """Return the calibration record a run starts with, without ``row_shift``."""
-    section = config.calibration
-    flux = {"flux_shift": section.flux_shift, "flux_shift_error": section.flux_shift_error}
-    return {
-        "time": time.time(),
-        "ef": section.fermi_energy,
-        "ef_error": ef_error(section.fermi_energy_error, flux),
-        **flux,
-        "resolution": section.resolution,
-        "resolution_error": section.resolution_error,
-        "temperature": section.temperature,
-        "temperature_error": section.temperature_error,
-        "gain": section.gain,
-    }
-
-
-def start_metadata(config: Config) -> dict[str, Any]:
-    """Return what the start document says of sample, operator, beamline, and whether windows follow k_F."""
-    return {
-        **({"follow_k_f": True} if config.analysis.follow_k_f else {}),
-        "beamline": config.beamline.name,
-        "operator": config.beamline.operator,
-        "sample": config.sample.model_dump(),
-        **({} if config.reference is None else {"reference": config.reference.model_dump()}),
-        **({} if config.landmark is None else {"landmark": config.landmark.model_dump()}),
-        **({} if config.control_pixels is None else {"control_pixels": config.control_pixels.model_dump(mode="json")}),
-    }
-
-
 def configured_raster(
     config: Config,
     station: EndStation,
@@ -103,13 +73,16 @@ def configured_raster(
     seen_before: LookBefore | None = None,
     turned: TurnedTargets | None = None,
     take: TakeRows = take_rows,
+    done: Set[int] = frozenset(),
+    calibration: Mapping[str, Any] | None = None,
 ) -> MsgGenerator:
     """Return the plan of a raster with the region, windows, calibration and gate of a configuration.
 
     Frames go where the journals go, and no exposure begins while the journals cannot be written. A server is told why
     the plan pauses, and can have it end after a row. With `fly` its rows are taken in flight;
     `seen_before` is the landmark as another map of the same sample saw it; `turned` says at which angles its spots are
-    measured, if not at those for which they are planned; `take` is as of `gap_raster`.
+    measured, if not at those for which they are planned; `take` and `done` are as of `gap_raster`. `calibration` is a
+    record to begin with that is not the configuration's.
 
     Raises
     ------
@@ -124,8 +97,9 @@ def configured_raster(
         shape,
         config.region,
         config.windows,
-        calibration_record(config),
+        calibration_record(config) if calibration is None else calibration,
         limits=config.gate,
+        done=done,
         backwards=backwards,
         fly=fly,
         take=take,
@@ -230,6 +204,8 @@ def run_raster(
     accept_differences: bool = False,
     backwards: bool = False,
     fly: Fly | None = None,
+    done: Set[int] = frozenset(),
+    calibration: Mapping[str, Any] | None = None,
 ) -> RasterOutcome:
     """Raster, fit and store; return when the followers have caught up.
 
@@ -259,6 +235,10 @@ def run_raster(
         The last pixel of a shape is visited first.
     fly : Fly, optional
         Take the rows of a shape in flight.
+    done : set of int, optional
+        Pixels of a shape that are left out.
+    calibration : mapping, optional
+        The record a shape begins with, if not that of the configuration.
 
     Raises
     ------
@@ -285,8 +265,9 @@ def run_raster(
                     followers.catch_up(raster.uid)
                 else:
                     plan = configured_raster(
-                        config, station, raster, journals, md, server, backwards=backwards, fly=fly
-                    )
+                        config, station, raster, journals, md, server,
+                        backwards=backwards, fly=fly, done=done, calibration=calibration,
+                    )  # fmt: skip
                 status = drive(engine, plan, question)
             elapsed = time.monotonic() - started
             problems = [] if watchers[0].settle(WATCHER_TIMEOUT) else ["the followers could not be started"]

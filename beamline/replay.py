@@ -1,21 +1,29 @@
-"""``microarpes replay FILE``: a recording behind the simulated devices, the same plan and callbacks in front."""
+"""``microarpes replay``: a recording, or a run of our own, behind the simulated devices, the same plan in front."""
 
 from __future__ import annotations
 
 import sys
 import tempfile
+import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from microarpes.analysis import fit_fermi_edge
 from microarpes.analysis.fermi_edge import FermiEdgeFit
-from microarpes.beamline.config import Config, ConfigError, simulated_config
+from microarpes.beamline.config import Config, ConfigError, parse_config, simulated_config
 from microarpes.beamline.nominal_grid import NominalGrid
+from microarpes.beamline.read_run import open_recorded_run
+from microarpes.beamline.recording_format import write_recording
 from microarpes.beamline.recordings import Recording, convert, nominal_grid, open_recording
 from microarpes.plans.grid import Line, RasterGrid
+from microarpes.plans.shapes import Shape
 from microarpes.sim.process import running_ioc
+
+if TYPE_CHECKING:
+    from microarpes.beamline.raster_run import RasterOutcome
 
 #: eV; used where nothing better is known than the photon energy.
 WORK_FUNCTION = 4.4
@@ -29,7 +37,7 @@ def run_replay(path: Path, *, speed: float, directory: Path, fermi_energy: float
     Parameters
     ----------
     path : Path
-        A recording of any known format.
+        A recording of any known format, or the folder of a run.
     speed : float
         How many times faster than recorded.
     directory : Path
@@ -51,30 +59,74 @@ def run_replay(path: Path, *, speed: float, directory: Path, fermi_energy: float
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="microarpes-") as folder:
         served = Path(folder) / "recording.h5"
-        recording = convert(path, served)
-        grid = nominal_grid(recording)
-        edge = summed_edge(served) if fermi_energy is None else None
-        config = replay_config(recording, grid, speed=speed, fermi_energy=fermi_energy, edge=edge)
-        _announce(path, recording, grid, config, edge)
-        with running_ioc(arguments=["--recording", str(served)]) as ioc:
-            from microarpes.beamline.demo import confined
-
-            config = confined(config, ioc)
-            from microarpes.beamline.instrument import connect_end_station, disconnect_end_station
-
-            station = connect_end_station(config)
-            from microarpes.beamline.raster_run import run_raster
-
-            try:
-                origin = {
-                    "recording": {"file": path.name, "title": recording.title, "assumed": list(recording.assumed)}
-                }
-                outcome = run_raster(config, station, raster_of(grid), directory, stream=sys.stdout, md=origin)
-            finally:
-                disconnect_end_station(station)
+        prepare = _own_run if path.is_dir() else _foreign
+        replayed = prepare(path, served, speed, fermi_energy)
+        sys.stdout.write(replayed.told + "\n")
+        sys.stdout.flush()
+        outcome = _raster(replayed, served, directory)
     from microarpes.beamline.finish import finish_run
 
     finish_run(directory, outcome, summary=summary)
+
+
+@dataclass(frozen=True)
+class _Replayed:
+    """What is replayed, how, and what the user is told."""
+
+    config: Config
+    raster: Shape
+    origin: dict[str, Any]
+    told: str
+    #: Pixels of the raster that were not recorded.
+    missing: frozenset[int] = frozenset()
+    #: The calibration record it begins with, where the configuration does not say it.
+    calibration: dict[str, Any] | None = None
+
+
+def _foreign(path: Path, served: Path, speed: float, fermi_energy: float | None) -> _Replayed:
+    recording = convert(path, served)
+    grid = nominal_grid(recording)
+    edge = summed_edge(served) if fermi_energy is None else None
+    config = replay_config(recording, grid.deviation, speed=speed, fermi_energy=fermi_energy, edge=edge)
+    told = _announcement(path, recording, grid, config, edge)
+    return _Replayed(config, raster_of(grid), _origin(path, recording), told)
+
+
+def _own_run(folder: Path, served: Path, speed: float, fermi_energy: float | None) -> _Replayed:
+    """Have a run of our own measured again: its plan, windows and calibration, and what fitted it live."""
+    with open_recorded_run(folder) as recorded:
+        recording, start = recorded.recording, recorded.start
+        write_recording(served, recording, recorded.frames)
+    off = [np.abs(recording.points[axis] - recording.points[f"{axis}_setpoint"]).max() for axis in "xy"]
+    data = replay_config(recording, float(max(off)), speed=speed, fermi_energy=fermi_energy).model_dump()
+    data |= {"windows": start["windows"], "sample": start.get("sample") or {}}
+    data["analysis"] |= {"follow_k_f": bool(start.get("follow_k_f"))}
+    calibration = {**start["calibration"], "time": time.time()}
+    if fermi_energy is not None:
+        calibration["ef"] = fermi_energy
+    left = f" of {recording.n_points + len(recorded.missing)} planned" if recorded.missing else ""
+    told = f"{recording.title}: {recording.n_points}{left} pixels, measured again at {speed:g} times its pace"
+    config = parse_config(data, folder.name)
+    return _Replayed(config, recorded.shape, _origin(folder, recording), told, recorded.missing, calibration)
+
+
+def _raster(replayed: _Replayed, served: Path, directory: Path) -> RasterOutcome:
+    with running_ioc(arguments=["--recording", str(served)]) as ioc:
+        from microarpes.beamline.demo import confined
+
+        config = confined(replayed.config, ioc)
+        from microarpes.beamline.instrument import connect_end_station, disconnect_end_station
+
+        station = connect_end_station(config)
+        from microarpes.beamline.raster_run import run_raster
+
+        try:
+            return run_raster(
+                config, station, replayed.raster, directory,
+                stream=sys.stdout, md=replayed.origin, done=replayed.missing, calibration=replayed.calibration,
+            )  # fmt: skip
+        finally:
+            disconnect_end_station(station)
 
 
 def summed_edge(path: Path) -> FermiEdgeFit:
@@ -96,7 +148,7 @@ def raster_of(grid: NominalGrid) -> RasterGrid:
 
 def replay_config(
     recording: Recording,
-    grid: NominalGrid,
+    deviation: float,
     *,
     speed: float,
     fermi_energy: float | None,
@@ -104,12 +156,14 @@ def replay_config(
 ) -> Config:
     """Return the simulated beamline's configuration with everything the recording says put in its place.
 
+    A readback may be off by `deviation`, um, and some slack.
+
     The whole angular range is one window: where k_F lies is not known of a foreign recording. I0 is not gated: it is
     as it was recorded, and what a point had then cannot be taken again.
     """
     n_angle, _ = recording.shape
     step = float(np.diff(recording.energy).mean())
-    tolerance = max(grid.deviation * SLACK, 1.0)
+    tolerance = max(deviation * SLACK, 1.0)
     half = 0.5 * float(np.diff(recording.angle).max()) if n_angle > 1 else 0.5
     window = {
         "name": "all angles",
@@ -145,8 +199,6 @@ def replay_config(
     data["gate"] |= {"i0_low": 0.0, "i0_high": 1e6}
     # A recording served faster than it was taken counts faster, and harms no detector.
     data["analyser"] |= {"count_rate_pv": "", "max_count_rate": None, "energy_ratio": {}}
-    from microarpes.beamline.config import parse_config
-
     return parse_config(data, str(recording.source))
 
 
@@ -154,16 +206,18 @@ def _origin(path: Path, recording: Recording) -> dict[str, Any]:
     return {"recording": {"file": path.name, "title": recording.title, "assumed": list(recording.assumed)}}
 
 
-def _announce(path: Path, recording: Recording, grid: NominalGrid, config: Config, edge: FermiEdgeFit | None) -> None:
+def _announcement(
+    path: Path, recording: Recording, grid: NominalGrid, config: Config, edge: FermiEdgeFit | None
+) -> str:
     origin = "as asked for"
     if edge is not None:
         origin = "the edge of the summed spectrum" if edge.status == "ok" else "the photon energy less 4.4 eV: no edge"
-    sys.stdout.write(
-        f"{path.name}: {recording.title}\n"
+    lines = [
+        f"{path.name}: {recording.title}",
         f"{grid.x.num} x {grid.y.num} recorded points, {recording.shape[0]} angles x {recording.shape[1]} energies, "
         f"{recording.energy[0]:.3f} to {recording.energy[-1]:.3f} eV; "
-        f"E_F taken at {config.calibration.fermi_energy:.4f} eV ({origin})\n"
-    )
+        f"E_F taken at {config.calibration.fermi_energy:.4f} eV ({origin})",
+    ]
     for name in recording.assumed:
-        sys.stdout.write(f"the recording does not say its {name}; {getattr(recording, name)} is assumed\n")
-    sys.stdout.flush()
+        lines.append(f"the recording does not say its {name}; {getattr(recording, name)} is assumed")
+    return "\n".join(lines)

@@ -22,10 +22,9 @@ from microarpes.devices.environment import is_kept
 from microarpes.devices.region import AngleWindow, Region
 from microarpes.plans.control_looks import STREAM as CONTROL
 from microarpes.plans.control_looks import LooksBefore
-from microarpes.plans.grid import RasterGrid
 from microarpes.plans.landmark_imaging import LookBefore
 from microarpes.plans.limits import GateLimits
-from microarpes.plans.shapes import SHAPES, Shape
+from microarpes.plans.shapes import Shape, shape_of
 
 Document = Mapping[str, Any]
 #: Axes that a raster leaves where they are.
@@ -75,8 +74,7 @@ class Unfinished:
     @property
     def shape(self) -> Shape:
         """The whole raster."""
-        told = self.start.get("raster_shape")
-        return RasterGrid.model_validate(self.start["grid"]) if told is None else SHAPES.validate_python(told)
+        return shape_of(self.start)
 
     @property
     def region(self) -> Region:

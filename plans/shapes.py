@@ -270,6 +270,18 @@ def walks_of(shape: Shape) -> list[Floats]:
     return walked(shape)
 
 
+def shape_of(start: Mapping[str, Any]) -> Shape:
+    """Return the whole raster of a start document; one that tells no shape is of a grid.
+
+    Raises
+    ------
+    ValueError, KeyError
+        The document is not what `gap_raster` writes.
+    """
+    told = start.get("raster_shape")
+    return RasterGrid.model_validate(start["grid"]) if told is None else SHAPES.validate_python(told)
+
+
 def planned_pixels(start: Mapping[str, Any]) -> NDArray[np.int64] | None:
     """Return the pixels that a start document plans, in the order of the visit; None for a run that tells no shape.
 

@@ -22,11 +22,11 @@ from microarpes.beamline.page_maps import Maps
 from microarpes.beamline.page_run import RunFeed
 from microarpes.beamline.page_spectrum import SpectrumFits
 from microarpes.beamline.page_style import STYLES
-from microarpes.beamline.raster_run import start_metadata
 from microarpes.beamline.refit import RefitFailed, refit_run
 from microarpes.beamline.refit_outcome import refitted_map, truth_of
 from microarpes.beamline.report_k_f import k_f_centres
 from microarpes.beamline.report_material import gather
+from microarpes.beamline.run_metadata import start_metadata
 from microarpes.beamline.stored_run import read_run
 from microarpes.devices.spectra import sum_windows
 from microarpes.sim.sample import Sample

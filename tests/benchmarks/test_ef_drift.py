@@ -133,7 +133,7 @@ def fitted_exactly(journal, config, began, rate):
     """The derived run of a journal, fitted with the E_F that the simulation had at each time, and no error of it."""
     from microarpes.analysis import CalibrationTrack, LiveGapMap
     from microarpes.beamline.journal import read_documents
-    from microarpes.beamline.raster_run import calibration_record
+    from microarpes.beamline.run_metadata import calibration_record
 
     record = {**calibration_record(config), "ef_error": [0.0, 0.0]}
     ends = ((began, 0.0), (began + 3600.0, 1e-3 * rate))

@@ -389,7 +389,7 @@ def test_nothing_that_the_plan_says_can_be_said_by_metadata():
 
 def test_the_metadata_of_every_run_are_allowed():
     from microarpes.beamline.detector import make_detector
-    from microarpes.beamline.raster_run import start_metadata
+    from microarpes.beamline.run_metadata import start_metadata
 
     config = simulated_config()
     said = {"detector": make_detector(config.analyser.detector).document(), **start_metadata(config), "seed": 7}

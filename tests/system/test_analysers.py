@@ -10,7 +10,7 @@ from ophyd import EpicsSignal, EpicsSignalRO
 
 from microarpes.analysis import LiveGapMap
 from microarpes.beamline.config import parse_config, simulated_text
-from microarpes.beamline.raster_run import calibration_record
+from microarpes.beamline.run_metadata import calibration_record
 from microarpes.devices.region import Region
 from microarpes.plans.gate import Gate
 from microarpes.plans.grid import RasterGrid

@@ -196,7 +196,8 @@ def test_a_run_of_a_session_is_paused_and_aborted_from_outside_and_the_prompt_go
 def test_axes_on_their_way_to_the_next_row_have_arrived_when_a_run_ends_before_it(station, config, tmp_path):
     """The wish comes while the last pixel of the row is stored; the next row is 1.5 s away, 3000 um at 2000 um/s."""
     from microarpes.beamline.engine import make_engine
-    from microarpes.beamline.raster_run import calibration_record, drive
+    from microarpes.beamline.raster_run import drive
+    from microarpes.beamline.run_metadata import calibration_record
     from microarpes.plans.grid import Line, RasterGrid
     from microarpes.plans.raster import gap_raster
 

@@ -12,6 +12,7 @@ import pytest
 
 from microarpes.analysis import LiveGapMap
 from microarpes.beamline.journal import read_documents
+from microarpes.beamline.open_run import open_run
 from microarpes.beamline.stored_run import read_run
 
 REALDATA = os.environ.get("MICROARPES_REALDATA")
@@ -79,6 +80,18 @@ def test_a_recording_comes_out_of_the_devices_as_it_was_recorded(generated, meta
         assert [event["data"]["i0"] for event in events] == recorded["points/i0"][:].tolist()
         assert np.array_equal(stored["entry/data/data"][:], recorded["frames"][:])
         assert np.array_equal(np.array(run.start["energy_axis"]), recorded["energy"][:])
+
+
+def test_a_run_of_our_own_measured_again_is_the_same_to_the_last_bit(demo_run, command_line, tmp_path):
+    directory, demo, _ = demo_run
+    replay(command_line, tmp_path, directory / demo["run_uid"])
+    live, again = (open_run("-1", runs).to_xarray() for runs in (directory, tmp_path / "runs"))
+    # Clocks alone may differ: a hundred times the pace makes exposures a hundredth.
+    for name in set(live) | set(again):
+        if not name.startswith("time") and name not in ("acquire_time", "live_time"):
+            assert live[name].equals(again[name]), name
+    assert live["edc"].sum() > 0
+    assert (live["status"] == "ok").any()
 
 
 def test_a_metal_is_never_given_a_gap(metal):
