@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 WORK_FUNCTION = 4.4
 #: Slack on the recorded jitter of the readbacks, so that rounding refuses nothing.
 SLACK = 1.05
+#: s; no faster than the simulated analyser exposes, whatever the speed.
+SHORTEST = 1e-3
 
 
 def run_replay(path: Path, *, speed: float, directory: Path, fermi_energy: float | None, summary: Path | None) -> None:
@@ -181,7 +183,7 @@ def replay_config(
         "energy_step": step,
         "slices": n_angle,
         "iterations": 1,
-        "acquire_time": recording.acquire_time / speed,
+        "acquire_time": max(recording.acquire_time / speed, SHORTEST),
     }
     data["windows"] = [window]
     data["calibration"] |= {"temperature": recording.temperature}
