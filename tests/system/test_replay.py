@@ -10,11 +10,12 @@ import h5py
 import numpy as np
 import pytest
 
-from microarpes.analysis import LiveGapMap
+from microarpes.analysis import GapMap, LiveGapMap
 from microarpes.beamline.journal import read_documents
 from microarpes.beamline.open_run import open_run
 from microarpes.beamline.stored_run import read_run
 
+MEASURED = Path(__file__).parents[2] / "docs" / "measured" / "replay.json"
 REALDATA = os.environ.get("MICROARPES_REALDATA")
 needs_recordings = pytest.mark.skipif(
     not REALDATA, reason="MICROARPES_REALDATA names no folder of recordings; generated ones are used instead"
@@ -82,16 +83,53 @@ def test_a_recording_comes_out_of_the_devices_as_it_was_recorded(generated, meta
         assert np.array_equal(np.array(run.start["energy_axis"]), recorded["energy"][:])
 
 
-def test_a_run_of_our_own_measured_again_is_the_same_to_the_last_bit(demo_run, command_line, tmp_path):
-    directory, demo, _ = demo_run
-    replay(command_line, tmp_path, directory / demo["run_uid"])
-    live, again = (open_run("-1", runs).to_xarray() for runs in (directory, tmp_path / "runs"))
-    # Clocks alone may differ: a hundred times the pace makes exposures a hundredth.
+def assert_the_same(live, again):
+    """Clocks alone may differ: a hundred times the pace makes exposures a hundredth."""
     for name in set(live) | set(again):
         if not name.startswith("time") and name not in ("acquire_time", "live_time"):
             assert live[name].equals(again[name]), name
     assert live["edc"].sum() > 0
     assert (live["status"] == "ok").any()
+
+
+def test_a_run_of_our_own_measured_again_is_the_same_to_the_last_bit(demo_run, command_line, tmp_path):
+    directory, demo, _ = demo_run
+    replay(command_line, tmp_path, directory / demo["run_uid"])
+    assert_the_same(*(open_run("-1", runs).to_xarray() for runs in (directory, tmp_path / "runs")))
+
+
+@pytest.mark.skipif("MICROARPES_REPLAY_SIDE" not in os.environ, reason="set MICROARPES_REPLAY_SIDE=30 to measure")
+@pytest.mark.timeout(1800)
+def test_live_batch_documents_and_devices_give_one_map(command_line, tmp_path):
+    """A map as it was fitted live, in one go, from its documents, and measured again at 1 and 10 times its pace."""
+    side = os.environ["MICROARPES_REPLAY_SIDE"]
+    run = command_line(tmp_path)
+    done = run(
+        "demo", "--points", f"{side}x{side}", "--exposure", "0.02", "--no-page", "--directory", "live", timeout=900
+    )
+    assert done.returncode == 0, done.stderr
+    live = open_run("-1", tmp_path / "live")
+    for speed in (1, 10):
+        again = run("replay", live.folder, "--speed", speed, "--directory", f"pace-{speed}", timeout=900)
+        assert again.returncode == 0, again.stderr
+        assert_the_same(live.to_xarray(), open_run("-1", tmp_path / f"pace-{speed}").to_xarray())
+    documents = LiveGapMap()
+    for name, doc in read_documents(live.folder / "raw.journal"):
+        documents(name, doc)
+    refitted = run("refit", live.folder, timeout=900)
+    assert refitted.returncode == 0, refitted.stderr
+    (batch,) = live.folder.glob("refit-*.gap.journal")
+    stored = GapMap.from_documents(read_documents(live.folder / "gap.journal"))
+    for other in (documents.gap_map, GapMap.from_documents(read_documents(batch))):
+        for name in ("delta", "delta_stderr", "joint_delta", "joint_delta_stderr", "joint_delta_systematic"):
+            assert np.array_equal(getattr(stored, name), getattr(other, name), equal_nan=True), name
+        assert np.array_equal(stored.joint_status, other.joint_status)
+    report = {
+        "what": "maps of microarpes demo --exposure 0.02 that are equal to the last bit in counts, readbacks and fits",
+        "pixels": int(side) ** 2,
+        "maps": ["live", "from its documents", "refit", "devices at its own pace", "devices at 10 times its pace"],
+    }
+    MEASURED.write_text(json.dumps(report, indent=1) + "\n")
 
 
 def test_a_metal_is_never_given_a_gap(metal):
