@@ -135,6 +135,20 @@ def anisotropy(
     sys.stdout.write(anisotropy_of(directory, names, output))
 
 
+def compare(
+    first: Annotated[str, typer.Argument(metavar="RUN_A", help=RUN_HELP)],
+    second: Annotated[str, typer.Argument(metavar="RUN_B", help="The same again: two fits of one run.")],
+    directory: Directory = Path("microarpes-data"),
+    fit_a: Annotated[str, typer.Option(help="live, or the uid of a refit of RUN_A, or the beginning of it.")] = "live",
+    fit_b: Annotated[str, typer.Option(help="The same of RUN_B.")] = "live",
+    output: Annotated[Path, typer.Option(help="Picture to write, PNG.")] = Path("comparison.png"),
+) -> None:
+    """Compare two maps of one place, or two fits of one run: differences of the gaps in sigmas."""
+    from microarpes.beamline.compare import compare_runs
+
+    sys.stdout.write(compare_runs(directory, first, second, output, fit=fit_a, second_fit=fit_b))
+
+
 def domains(
     run: Annotated[str, typer.Argument(help=RUN_HELP)],
     directory: Directory = Path("microarpes-data"),
