@@ -25,7 +25,7 @@ from microarpes.beamline.cli_options import (
     parse_pair,
     parse_points,
 )
-from microarpes.beamline.cli_runs import anisotropy, compare, domains, export, refit, report, runs, show
+from microarpes.beamline.cli_runs import anisotropy, compare, doctor, domains, export, refit, report, runs, show
 
 if TYPE_CHECKING:
     from microarpes.plans.shapes import Shape
@@ -238,7 +238,7 @@ def replay(
 
 
 app.command()(runs)
-for verb in (show, refit, report, export, anisotropy, compare, domains):
+for verb in (show, refit, report, export, anisotropy, compare, doctor, domains):
     app.command(context_settings=RUN_NAMES)(verb)
 
 

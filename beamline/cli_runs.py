@@ -149,6 +149,21 @@ def compare(
     sys.stdout.write(compare_runs(directory, first, second, output, fit=fit_a, second_fit=fit_b))
 
 
+def doctor(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[RUN...]", help=f"{RUN_HELP} Else all.")] = None,
+    directory: Directory = Path("microarpes-data"),
+    frames: Annotated[bool, typer.Option("--frames", help="Read every frame and compare its counts too.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended.")] = False,
+) -> None:
+    """Look whether journals, frames, fits and catalog of each run agree; the exit status is 1 where they do not."""
+    from microarpes.beamline.doctor import doctor_of
+
+    told, left = doctor_of(directory, names or [], frames=frames, repair=repair)
+    sys.stdout.write(told)
+    if left:
+        raise typer.Exit(1)
+
+
 def domains(
     run: Annotated[str, typer.Argument(help=RUN_HELP)],
     directory: Directory = Path("microarpes-data"),

@@ -1,0 +1,199 @@
+"""``microarpes doctor``: do the journals, frames and fits of each run agree, what does not, and what can be mended."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from microarpes.beamline.engine import GAP_JOURNAL, RAW_JOURNAL
+from microarpes.beamline.journal import JournalError, end_of_records, read_documents
+from microarpes.beamline.journal_lock import is_being_written
+from microarpes.beamline.map_frames import frame_row
+from microarpes.beamline.moved_windows import DATASET, FRAME_ID, WindowError, frame_path, open_frames
+from microarpes.beamline.pixel_events import PixelEvent, pixel_events
+from microarpes.beamline.run_chain import read_start
+from microarpes.beamline.run_names import run_folder
+from microarpes.beamline.stored_run import NoSuchRun
+
+#: Pixels that are named one by one.
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is not as it should be.
+
+    Attributes
+    ----------
+    what : str
+        With file, number found and number expected, and what to do.
+    mend : callable, optional
+        Does what can be done without losing anything measured.
+    """
+
+    what: str
+    mend: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What is needed of an event, without its EDCs."""
+
+    pixel: int
+    frame_row: int
+    frame_id: int
+    counts: float
+
+    @classmethod
+    def of(cls, event: PixelEvent) -> _Kept:
+        counts = float(event.data.get("total_counts", np.nan))
+        return cls(event.pixel, event.frame_row, int(event.data.get("frame_id", -1)), counts)
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A run that was looked at.
+
+    Attributes
+    ----------
+    folder : Path
+    summary : str
+        What it holds.
+    findings : tuple of Finding
+        Empty where all agrees.
+    agrees : str
+        What agrees where nothing was found.
+    """
+
+    folder: Path
+    summary: str
+    findings: tuple[Finding, ...]
+    agrees: str = ""
+
+
+def examine(folder: Path, *, frames: bool = False) -> Examined:
+    """Look at a run without changing anything.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the run.
+    frames : bool
+        Read every frame too and compare its sum with the counts of its event.
+    """
+    folder = Path(folder)
+    if is_being_written(folder / RAW_JOURNAL):
+        return Examined(folder, "is being taken; look again when it has ended", ())
+    try:
+        start = read_start(folder)
+        findings = [*_torn(folder), *_left_over(folder)]
+        if "windows" not in start:
+            return Examined(folder, f"{start.get('plan_name')}, no map", tuple(findings))
+        events = [_Kept.of(event) for event in pixel_events(folder / RAW_JOURNAL)]
+    except (NoSuchRun, JournalError, OSError) as error:
+        return Examined(folder, "cannot be read", (Finding(str(error)),))
+    findings += _frames(folder, start, events, sums=frames)
+    findings += _fit(folder, len(events))
+    agrees = ": journals, frames and fit agree" + (", and every frame has its counts" if frames else "")
+    return Examined(folder, f"{len(events)} of {start.get('num_points', '?')} pixels", tuple(findings), agrees)
+
+
+def _torn(folder: Path) -> Iterator[Finding]:
+    """Find journals that end in the middle of a record: what a death or a full disk left."""
+    for journal in sorted(folder.glob("*.journal")):
+        whole, size = end_of_records(journal), journal.stat().st_size
+        if whole < size:
+            yield Finding(
+                f"{journal.name} ends in {size - whole} bytes that are no whole record: it was cut off while it was "
+                "written, and all before them is whole",
+                lambda journal=journal, whole=whole: os.truncate(journal, whole),  # type: ignore[misc]
+            )
+
+
+def _left_over(folder: Path) -> Iterator[Finding]:
+    for part in sorted(folder.glob("*.part")):
+        yield Finding(f"{part.name} was left by a process that did not end", part.unlink)
+
+
+def _frames(folder: Path, start: dict[str, Any], events: list[_Kept], *, sums: bool) -> Iterator[Finding]:
+    """Compare the frame file with the events."""
+    try:
+        with open_frames(frame_path(folder, start)) as file:
+            ids, stored = file[FRAME_ID][:], file[DATASET]
+            rows = {event.pixel: frame_row(ids, event.frame_row, event.frame_id) for event in events}
+            missing = [pixel for pixel, row in rows.items() if row is None or row >= len(stored)]
+            if missing:
+                yield Finding(f"the frame file has no frame of {_named(missing)}; their EDCs are in the journal")
+            wrong = [event.pixel for event in events if sums and not _as_counted(stored, rows[event.pixel], event)]
+            if wrong:
+                yield Finding(f"the frame has not the counts of its event at {_named(wrong)}: the file was changed")
+    except WindowError as error:
+        yield Finding(f"{error}; EDCs and fits are in the journals all the same")
+
+
+def _as_counted(stored: Any, row: int | None, event: _Kept) -> bool:
+    return row is None or bool(np.isclose(float(np.sum(stored[row], dtype=np.float64)), event.counts, rtol=1e-12))
+
+
+def _named(pixels: list[int]) -> str:
+    told = ", ".join(str(pixel) for pixel in pixels[:_NAMED])
+    more = f" and {len(pixels) - _NAMED} more" if len(pixels) > _NAMED else ""
+    return f"pixel{'s' if len(pixels) > 1 else ''} {told}{more}"
+
+
+def _fit(folder: Path, events: int) -> Iterator[Finding]:
+    """Compare the live fit with the events; what it lacks a refit has."""
+    journal = folder / GAP_JOURNAL
+    if not journal.exists():
+        yield Finding(f"{GAP_JOURNAL} is not there: nothing was fitted live; microarpes refit {folder.name[:8]}")
+        return
+    fitted = {doc["data"].get("pixel") for name, doc in read_documents(journal) if name == "event"}
+    if len(fitted - {None}) < events:
+        yield Finding(
+            f"{GAP_JOURNAL} holds fits of {len(fitted - {None})} pixels, {events} were measured; "
+            f"microarpes refit {folder.name[:8]}"
+        )
+
+
+def doctor_of(directory: Path, names: Sequence[str], *, frames: bool, repair: bool) -> tuple[str, int]:
+    """Look at runs, mend what can be, and return what is to be told with the number of findings that are left.
+
+    Parameters
+    ----------
+    directory : Path
+        Where runs are kept.
+    names : sequence of str
+        uid, the beginning of one, ``-1`` for the newest, or a folder; all runs where there is none.
+    frames : bool
+        Read every frame too.
+    repair : bool
+        Mend what can be mended.
+
+    Raises
+    ------
+    microarpes.beamline.stored_run.NoSuchRun
+        There is no run of that name.
+    """
+    folders = [run_folder(directory, name) for name in names]
+    folders = folders or sorted(path.parent for path in Path(directory).glob(f"*/{RAW_JOURNAL}"))
+    if not folders:
+        raise NoSuchRun(f"{directory} holds no runs; name their folder with --directory")
+    lines, left, mendable = [], 0, 0
+    for folder in folders:
+        found = examine(folder, frames=frames)
+        lines.append(f"{folder.name[:8]}  {found.summary}{'' if found.findings else found.agrees}")
+        for finding in found.findings:
+            mends = finding.mend is not None
+            if repair and finding.mend is not None:
+                finding.mend()
+            else:
+                left, mendable = left + 1, mendable + mends
+            lines.append(f"          {'mended: ' if repair and mends else ''}{finding.what}")
+    if mendable:
+        lines.append(f"{mendable} of these can be mended: microarpes doctor --repair")
+    return "\n".join(lines) + "\n", left
