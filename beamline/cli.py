@@ -63,6 +63,13 @@ def demo(
         float, typer.Option(min=0.0, max=2.0, help="The cleaved face waves by so much along the slit, deg.")
     ] = 0.0,
     follow_k_f: Annotated[bool, typer.Option("--follow-k-f", help="The windows follow k_F, frame by frame.")] = False,
+    truth: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="standard; realistic: what no fit knows of, as hump, bonding band, superstructure; or some of it.",
+        ),
+    ] = "standard",
 ) -> None:
     """Raster the simulated beamline, fit live, store the run, compare with the known truth."""
     nx, ny = parse_points(points)
@@ -70,7 +77,7 @@ def demo(
 
     run_demo(
         nx, ny, step=step, seed=seed, directory=directory, exposure=exposure, rate=rate, summary=summary, page=page,
-        control=control, undulation=undulation, follow_k_f=follow_k_f,
+        control=control, undulation=undulation, follow_k_f=follow_k_f, truth=truth,
     )  # fmt: skip
 
 

@@ -34,6 +34,7 @@ def run_demo(
     control: bool = False,
     undulation: float = 0.0,
     follow_k_f: bool = False,
+    truth: str = "standard",
 ) -> None:
     """Start the simulated beamline, raster it, fit live, store, compare with the truth.
 
@@ -54,11 +55,13 @@ def run_demo(
         from microarpes.beamline.config import ConfigError
 
         raise ConfigError(f"--rate {rate:g} counts/s is outside (0, {MAX_RATE:g}] counts/s; 2e5 is a real beamline's")
+    _check_truth(truth)
     directory.mkdir(parents=True, exist_ok=True)
     _announce(nx, ny, step, rate, seed)
     _compile_fit()
-    waves = {"undulation": undulation} if undulation else {}
-    sample = [f"--{name}={value!r}" for name, value in {"seed": seed, "rate": rate, **waves}.items()]
+    asked, plain = {"undulation": undulation, "truth": truth}, {"undulation": 0.0, "truth": "standard"}
+    special = {name: value for name, value in asked.items() if value != plain[name]}
+    sample = [f"--{name}={value}" for name, value in {"seed": seed, "rate": rate, **special}.items()]
     with running_ioc(arguments=sample) as ioc:
         up = time.monotonic()
         config = confined(config, ioc)
@@ -69,7 +72,7 @@ def run_demo(
 
         try:
             with shown_page(directory, page, control=control):
-                md = {"seed": seed, "rate": rate, **waves}
+                md = {"seed": seed, "rate": rate, **special}
                 outcome = run_raster(
                     config, station, grid, directory, stream=sys.stdout, md=md, wait_for_control=control
                 )
@@ -79,6 +82,17 @@ def run_demo(
 
     finish_run(directory, outcome, summary=summary, seed=seed)
     sys.stdout.write(f"{time.monotonic() - up:.1f} s since the simulated beamline was up\n")
+
+
+def _check_truth(truth: str) -> None:
+    from microarpes.sim.truth import parse_truth
+
+    try:
+        parse_truth(truth)
+    except ValueError as error:
+        from microarpes.beamline.config import ConfigError
+
+        raise ConfigError(f"--truth {error}") from error
 
 
 def _announce(nx: int, ny: int, step: float, rate: float, seed: int) -> None:

@@ -127,7 +127,7 @@ def long_spectrum(
     links = {
         "plan_name": PLAN_NAME, "of_run": places.uid, "of_pixel": places.number(pixel), "goal": goal.document(),
     }  # fmt: skip
-    described = {name: raster.start[name] for name in ("sample", "seed", "undulation") if name in raster.start}
+    described = {name: raster.start[name] for name in ("sample", "seed", "undulation", "truth") if name in raster.start}
     return gap_raster(
         station,
         shape,

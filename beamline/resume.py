@@ -68,7 +68,7 @@ class Unfinished:
     @property
     def described(self) -> dict[str, Any]:
         """What the start document says of sample, seed, angles and the other maps of a series."""
-        kept = ("sample", "seed", "undulation", "repeat", "series", "turned")
+        kept = ("sample", "seed", "undulation", "truth", "repeat", "series", "turned")
         return {name: self.start[name] for name in kept if name in self.start}
 
     @property

@@ -17,7 +17,7 @@ from microarpes.sim.channel_access import fast_event_loop, interfaces_from_envir
 from microarpes.sim.cryostat import TIME_CONSTANT
 from microarpes.sim.fault_kinds import KINDS
 from microarpes.sim.fault_options import FORM, FaultRequest, parse_fault
-from microarpes.sim.flat_field import mesh_shadow
+from microarpes.sim.flat_field import flat_field
 from microarpes.sim.frame_source import N_ENERGY, FrameSource
 from microarpes.sim.ioc import Beamline, Options, list_pvs
 from microarpes.sim.process_faults import remember_command
@@ -25,6 +25,7 @@ from microarpes.sim.recording import RecordingError, open_recording
 from microarpes.sim.replay import ReplaySource
 from microarpes.sim.sample_source import SampleSource
 from microarpes.sim.server import serve
+from microarpes.sim.truth import INGREDIENTS, STANDARD, Truth, parse_truth
 from microarpes.sim.vendors import VENDORS
 
 
@@ -71,6 +72,13 @@ def _centre(value: str) -> tuple[float, float, float]:
 def _fault(option: str) -> FaultRequest:
     try:
         return parse_fault(option)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _truth(option: str) -> Truth:
+    try:
+        return parse_truth(option)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
@@ -125,7 +133,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--write-flat-field",
         metavar="FILE",
-        help="write the flat field of that mesh to a .npy file, for 300 slices in Fixed mode, and exit",
+        help="write the flat field of that mesh, and of a --truth with gain_pattern, to a .npy file, for 300 slices in "
+        "Fixed mode, and exit",
     )
     parser.add_argument(
         "--space-charge",
@@ -153,6 +162,14 @@ def _parser() -> argparse.ArgumentParser:
         default=0.0,
         help="the cleaved face waves along the slit by so much to either side, with a correlation length of 30 um "
         "(default: 0)",
+    )
+    parser.add_argument(
+        "--truth",
+        metavar="NAME",
+        type=_truth,
+        default=STANDARD,
+        help="what photoemission and detector have: standard, one band and even channels; realistic; or some of "
+        f"{', '.join(INGREDIENTS)} with commas between (default: standard)",
     )
     parser.add_argument(
         "--fault",
@@ -198,9 +215,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         cryostat_time=arguments.cryostat_time,
         undulation=arguments.undulation,
         ageing=Ageing(arguments.ageing_time, arguments.ageing_dose),
+        truth=arguments.truth,
     )
     if arguments.write_flat_field is not None:
-        return _write_flat_field(arguments.write_flat_field, options.mesh)
+        return _write_flat_field(arguments.write_flat_field, options)
     remember_command([sys.executable, "-m", "microarpes.sim", *(sys.argv[1:] if argv is None else argv)])
     try:
         source = ReplaySource(open_recording(arguments.recording)) if arguments.recording else None
@@ -210,10 +228,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(options, source)
 
 
-def _write_flat_field(path: str, mesh: float) -> int:
+def _write_flat_field(path: str, options: Options) -> int:
+    field = flat_field(SampleSource.defaults.slices, N_ENERGY, options.mesh, options.truth.gain_pattern)
     try:
         with open(path, "wb") as file:
-            np.save(file, mesh_shadow(SampleSource.defaults.slices, N_ENERGY, mesh), allow_pickle=False)
+            np.save(file, field, allow_pickle=False)
     except OSError as error:
         print(f"python -m microarpes.sim: --write-flat-field {path}: {error.strerror or error}", file=sys.stderr)  # noqa: T201
         return 2

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from microarpes.sim.photoemission import Cut, dead_spectrum, holder_spectrum, live_image
 from microarpes.sim.sample import DEAD, HOLDER, LIVE, Sample, beam_quadrature
+from microarpes.sim.truth import STANDARD, Truth
 
 Array = NDArray[np.float64]
 
@@ -37,10 +38,11 @@ class CutImages:
     Parameters
     ----------
     cut : Cut
+    truth : Truth
     """
 
-    def __init__(self, cut: Cut) -> None:
-        self.cut = cut
+    def __init__(self, cut: Cut, truth: Truth = STANDARD) -> None:
+        self.cut, self.truth = cut, truth
         self.holder = holder_spectrum(cut)
         self.dead = dead_spectrum(cut)
         self._nodes: dict[tuple[int, int], NDArray[np.float32]] = {}
@@ -50,7 +52,7 @@ class CutImages:
         found = self._nodes.get((i, j))
         if found is None:
             # A Norman self energy at gamma1 = 0 has no width; the extrapolating node there is never reached.
-            image = live_image(self.cut, i * GAP_STEP, max(j * GAMMA1_STEP, 0.5))
+            image = live_image(self.cut, i * GAP_STEP, max(j * GAMMA1_STEP, 0.5), self.truth)
             found = self._nodes[i, j] = image.astype(np.float32).ravel()
         return found
 
@@ -108,13 +110,14 @@ class ExpectedImages:
     Parameters
     ----------
     sample : Sample
+    truth : Truth
     """
 
     #: Cuts kept; a region change or a drifting temperature makes a new one (some 60 MB each).
     KEPT = 2
 
-    def __init__(self, sample: Sample) -> None:
-        self.sample = sample
+    def __init__(self, sample: Sample, truth: Truth = STANDARD) -> None:
+        self.sample, self.truth = sample, truth
         self._cuts: OrderedDict[Cut, CutImages] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -123,7 +126,7 @@ class ExpectedImages:
         with self._lock:
             found = self._cuts.get(cut)
             if found is None:
-                found = self._cuts[cut] = CutImages(cut)
+                found = self._cuts[cut] = CutImages(cut, self.truth)
                 while len(self._cuts) > self.KEPT:
                     self._cuts.popitem(last=False)
             self._cuts.move_to_end(cut)

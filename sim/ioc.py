@@ -30,6 +30,7 @@ from microarpes.sim.sample_source import SampleSource
 from microarpes.sim.shutter import Shutter
 from microarpes.sim.signals import Signals, count
 from microarpes.sim.storage_ring import Ring
+from microarpes.sim.truth import STANDARD, Truth
 from microarpes.sim.vendors import VENDORS
 
 _STAGE = AxisSettings("um", 5000.0, 2000.0, 0.01, 0.005, 0.05, 0.5, 3)
@@ -75,6 +76,8 @@ class Options:
         By how much the cleaved face waves along the slit.
     ageing : Ageing
         By how much the gap shrinks; left out where what depends on time is.
+    truth : Truth
+        What photoemission and detector have that no fit knows of.
     """
 
     prefix: str = "SIM:"
@@ -89,6 +92,7 @@ class Options:
     cryostat_time: float = TIME_CONSTANT
     undulation: float = 0.0
     ageing: Ageing = field(default_factory=Ageing)
+    truth: Truth = STANDARD
 
     @property
     def frozen(self) -> bool:
@@ -160,6 +164,7 @@ class Beamline:
                 noise=options.noise,
                 mesh=options.mesh,
                 space_charge=options.space_charge,
+                truth=options.truth,
             )
         self.photons = PhotonSource(p, source.defaults.photon_energy)
         self._replaying = replayed is not None

@@ -1,7 +1,4 @@
-"""The simulation's own forward model of photoemission: fine grid, direct numerical convolution, no closed forms.
-
-Spectral function of Norman et al., Phys. Rev. B 57, R11093 (1998): Sigma = -i gamma1 + gap^2 / (w + eps + i gamma0).
-"""
+"""The simulation's own forward model of photoemission: fine grid, direct numerical convolution, no closed forms."""
 
 from __future__ import annotations
 
@@ -14,6 +11,8 @@ from numpy.typing import NDArray
 from scipy.special import expit, ndtr
 
 from microarpes.sim.band import antinodal_factor, band_energy, d_wave_factor, momentum
+from microarpes.sim.spectral_function import band_emission, norman_spectral_function
+from microarpes.sim.truth import STANDARD, Truth
 
 Array = NDArray[np.float64]
 
@@ -21,8 +20,6 @@ Array = NDArray[np.float64]
 BOLTZMANN = 0.08617333262
 #: Total energy resolution, meV FWHM of a Gaussian; angular resolution, deg FWHM.
 ENERGY_RESOLUTION, ANGULAR_RESOLUTION = 10.0, 0.1
-#: Pair-breaking rate, meV.
-GAMMA0 = 2.0
 #: Incoherent emission of live flake, of the dead patch and of the holder, 1/meV (A(k, w) peaks near 0.02 / meV).
 INCOHERENT, DEAD_LEVEL, HOLDER_LEVEL = 0.003, 0.003, 0.01
 
@@ -73,28 +70,6 @@ class Cut:
     def margin(self) -> int:
         """Angle channels computed beyond each end, for blur and for a tilted face."""
         return 4 + math.ceil((4 * _FWHM_TO_SIGMA * ANGULAR_RESOLUTION + self.largest_tilt) / self.angle_step)
-
-
-def norman_spectral_function(
-    energy: Array | float, band: Array | float, gap: Array | float, gamma1: float, gamma0: float = GAMMA0
-) -> Array:
-    """Return A(k, w) of Norman's self energy.
-
-    Parameters
-    ----------
-    energy, band : array_like, meV from E_F
-        w and eps_k, broadcast.
-    gap, gamma1, gamma0 : meV
-
-    Returns
-    -------
-    ndarray, 1/meV
-    """
-    shifted = np.add(energy, band)
-    pairing = np.square(gap) / (shifted * shifted + gamma0 * gamma0)
-    width = gamma1 + gamma0 * pairing
-    distance = np.subtract(energy, band) - shifted * pairing
-    return np.asarray(width / (math.pi * (distance * distance + width * width)), dtype=np.float64)
 
 
 def fermi(energy: Array, temperature: float) -> Array:
@@ -156,7 +131,7 @@ def _response(lowest: float, step: float, n: int) -> EnergyResponse:
     return EnergyResponse(lowest, step, n)
 
 
-def live_image(cut: Cut, gap: float, gamma1: float) -> Array:
+def live_image(cut: Cut, gap: float, gamma1: float, truth: Truth = STANDARD) -> Array:
     """Return the expected image of live flake, computed directly.
 
     Parameters
@@ -165,6 +140,7 @@ def live_image(cut: Cut, gap: float, gamma1: float) -> Array:
     gap : float, meV
         At the antinodal k_F.
     gamma1 : float, meV
+    truth : Truth
 
     Returns
     -------
@@ -178,18 +154,29 @@ def live_image(cut: Cut, gap: float, gamma1: float) -> Array:
     lowest = -cut.angle_span / 2 - cut.margin * cut.angle_step
     angle = np.asarray((np.arange(count) + 0.5) * spacing + lowest, dtype=np.float64)
     kx, ky = momentum(angle, polar=cut.polar, tilt=cut.tilt, azimuth=cut.azimuth, wave_number=cut.wave_number)
-    delta = gap * d_wave_factor(kx, ky) / antinodal_factor()
-    band, occupied = band_energy(kx, ky), fermi(response.energy, cut.temperature)
+    occupied = fermi(response.energy, cut.temperature)
     background = incoherent(response.energy)
     image = np.empty((count, cut.n_energy))
     for first in range(0, count, _ROWS):
         rows = slice(first, first + _ROWS)
-        spectra = norman_spectral_function(response.energy, band[rows, None], delta[rows, None], gamma1)
+        spectra = band_emission(response.energy, kx[rows], ky[rows], gap, gamma1, truth)
         spectra += background
         spectra *= occupied
         image[rows] = response(spectra)
+    if truth.shirley:
+        band = image.mean(axis=0) - response(background * occupied)
+        image += truth.shirley * cut.step * _lost(band)
     blurred = _blur(image, spacing)
     return np.asarray(blurred.reshape(-1, finer, cut.n_energy).mean(axis=1))
+
+
+def _lost(spectrum: Array) -> Array:
+    """Return the electrons above each channel and half of its own; those above the window are not known.
+
+    An electron that lost energy has lost its direction: `spectrum` is the mean over the slit. Shirley, Phys. Rev. B 5,
+    4709 (1972).
+    """
+    return np.asarray(np.cumsum(spectrum[::-1])[::-1] - 0.5 * spectrum)
 
 
 def _blur(image: Array, spacing: float) -> Array:

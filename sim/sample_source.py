@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from microarpes.sim.ageing import AgeingSample
 from microarpes.sim.band import WORK_FUNCTION, antinodal_polar, vacuum_wave_number
-from microarpes.sim.flat_field import mesh_shadow, swept_shadow
+from microarpes.sim.flat_field import flat_field, swept_flat_field
 from microarpes.sim.frame_source import N_ENERGY, SWEPT_CHANNELS, Conditions, Defaults, Frame, Pose, Window
 from microarpes.sim.image_cache import GAMMA1_STEP, GAP_STEP, ExpectedImages, lagrange_weights
 from microarpes.sim.incident_flux import Dose
 from microarpes.sim.photoemission import Cut, live_image
 from microarpes.sim.sample import FLATTEST, GAMMA1_MEAN, GAP_MEAN, LIVE, Sample
 from microarpes.sim.storage_ring import FULL_CURRENT
+from microarpes.sim.truth import STANDARD, Truth
 
 Array = NDArray[np.float64]
 
@@ -82,6 +83,8 @@ class SampleSource:
     space_charge : float
         By how much what the electrons do to one another raises all energies at full ring current without attenuation,
         meV; in proportion to the flux.
+    truth : Truth
+        What photoemission has beyond one band, and the detector beyond the mesh.
     """
 
     dtype = "int32"
@@ -109,13 +112,14 @@ class SampleSource:
         noise: str = "frame",
         mesh: float = 0.0,
         space_charge: float = 0.0,
+        truth: Truth = STANDARD,
     ) -> None:
-        self._expected = ExpectedImages(sample)
+        self._expected, self._truth = ExpectedImages(sample, truth), truth
         self._sample, self._seed, self._noise, self._mesh = sample, seed, noise, mesh
         self._space_charge = space_charge
         self._ageing = sample if isinstance(sample, AgeingSample) else None
         margin = REFERENCE.margin
-        total = live_image(REFERENCE, GAP_MEAN, GAMMA1_MEAN)[margin:-margin].sum() * REFERENCE.angle_step
+        total = live_image(REFERENCE, GAP_MEAN, GAMMA1_MEAN, truth)[margin:-margin].sum() * REFERENCE.angle_step
         self._scale = rate / float(total)
         self._stopped = threading.Event()
 
@@ -164,15 +168,16 @@ class SampleSource:
             per_degree = (window.angle_span if window.angular else TRANSMITTED) / window.slices
             charge = np.array(dose.channel_charge) if dose.channel_charge else dose.charge
             mean *= self._scale * per_degree * conditions.brightness / len(poses) * charge / FULL_CURRENT
-            if self._mesh:
-                mean *= self._shadow(window)
+            if self._mesh or self._truth.gain_pattern:
+                mean *= self._flat_field(window)
         return mean + DARK_RATE * counted * dose.exposure / mean.size
 
-    def _shadow(self, window: Window) -> Array:
-        """Return what the mesh lets through to each channel of a frame."""
+    def _flat_field(self, window: Window) -> Array:
+        """Return the share that each channel of a frame counts."""
+        uneven = self._mesh, self._truth.gain_pattern
         if window.swept:
-            return swept_shadow(window.slices, window.n_energy, SWEPT_CHANNELS, self._mesh)
-        return mesh_shadow(window.slices, window.n_energy, self._mesh)
+            return swept_flat_field(window.slices, window.n_energy, SWEPT_CHANNELS, *uneven)
+        return flat_field(window.slices, window.n_energy, *uneven)
 
     def frame(self, window: Window, conditions: Conditions, poses: Sequence[Pose], dose: Dose, attempt: int) -> Frame:
         """Return Poisson counts."""

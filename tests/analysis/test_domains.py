@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from microarpes.analysis.domains import find_domains
-from microarpes.sim.photoemission import EnergyResponse, fermi, incoherent, norman_spectral_function
+from microarpes.sim.photoemission import EnergyResponse, fermi, incoherent
+from microarpes.sim.spectral_function import norman_spectral_function
 
 
 def edc(gap, gamma1=15.0):

@@ -13,9 +13,9 @@ from microarpes.sim.photoemission import (
     fermi,
     holder_spectrum,
     live_image,
-    norman_spectral_function,
 )
 from microarpes.sim.sample_source import REFERENCE
+from microarpes.sim.spectral_function import norman_spectral_function
 
 SIGMA = ENERGY_RESOLUTION / (2 * math.sqrt(2 * math.log(2)))
 

@@ -1,0 +1,116 @@
+"""How wrong the gap of the antinodal pair becomes by each ingredient of ``--truth realistic``.
+
+``python tests/benchmarks/truth_ingredients.py`` writes the tables of docs/explanation/what-can-fool-a-gap-map.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microarpes.analysis import GapFitter
+from microarpes.sim.flat_field import flat_field
+from microarpes.sim.image_cache import ExpectedImages
+from microarpes.sim.sample import Sample
+from microarpes.sim.sample_source import REFERENCE
+from microarpes.sim.truth import INGREDIENTS, Truth, parse_truth
+
+Array = NDArray[np.float64]
+
+#: Where all of the beam is on live flake.
+PLACES = np.array([(x, y) for x in (-75.0, -50.0, -25.0, 0.0, 25.0, 45.0) for y in (-75.0, -50.0, -25.0, 0.0)])
+#: The windows of the simulated beamline, deg, and counts a frame of ``microarpes demo``.
+EDGES, COUNTS = ((-1.79, -1.59), (1.59, 1.79)), 1.5e5
+ENERGY = REFERENCE.lowest + np.arange(REFERENCE.n_energy) * REFERENCE.step
+ANGLE = (np.arange(REFERENCE.n_angle) + 0.5) * REFERENCE.angle_step - REFERENCE.angle_span / 2
+#: What ``microarpes demo`` knows of its instrument.
+KNOWN: dict[str, Any] = {"resolution": 10.0, "resolution_error": 0.3, "temperature": 10.0, "temperature_error": 0.5}
+
+
+@dataclass(frozen=True)
+class Spectra:
+    """Expected EDCs of the pair of windows at `PLACES` for one frame of `COUNTS`, and the true gap.
+
+    Parameters
+    ----------
+    edc : ndarray, shape (n_place, 2, n_energy)
+    gap : ndarray, shape (n_place,), meV
+    flat : ndarray, shape (2, n_energy)
+        Flat field of the windows.
+    """
+
+    edc: Array
+    gap: Array
+    flat: Array
+
+
+def spectra(truth: Truth, seed: int = 9) -> Spectra:
+    """Return what a detector counts on average of a sample, as the simulated beamline makes it."""
+    sample = Sample(seed)
+    images = ExpectedImages(sample, truth)
+    field = flat_field(REFERENCE.n_angle, REFERENCE.n_energy, 0.0, truth.gain_pattern)
+    windows = [(low <= ANGLE) & (high > ANGLE) for low, high in EDGES]
+    edc = []
+    for place in PLACES:
+        image = images.expected(REFERENCE, *place)
+        image = image * field * (COUNTS / image.sum())
+        edc.append([image[window].sum(axis=0) for window in windows])
+    gap = sample.truth(*PLACES.T, windows=EDGES).gap
+    return Spectra(np.array(edc), gap, np.array([field[window].mean(axis=0) for window in windows]))
+
+
+@dataclass(frozen=True)
+class Error:
+    """Errors of the joint gap, meV; of those fits that are ``ok``.
+
+    Parameters
+    ----------
+    bias, rms, claimed : float
+        Mean and root mean square of fitted minus true; root mean square of the errors claimed, systematic included.
+    ok : float
+        Part of the fits that are.
+    gamma1 : float
+        Mean scattering rate found; that put in is 15 on the mean.
+    """
+
+    bias: float
+    rms: float
+    claimed: float
+    ok: float
+    gamma1: float
+
+
+def errors(seen: Spectra, *, frames: int = 20, dose: float = 1.0, seed: int = 12, **fit: Any) -> Error:
+    """Fit so many frames at each place, `dose` times as long."""
+    rng = np.random.default_rng(seed)
+    counts = rng.poisson(np.repeat(seen.edc * dose, frames, axis=0)).astype(np.float64)
+    fits = GapFitter(ENERGY, **KNOWN, **fit).fit_joint_many(counts)
+    ok = fits.status == "ok"
+    wrong = (fits.delta - np.repeat(seen.gap, frames))[ok]
+    claimed = np.hypot(fits.delta_stderr, fits.delta_systematic)[ok]
+    rms = [float(np.sqrt(np.mean(np.square(x)))) if ok.any() else np.nan for x in (wrong, claimed)]
+    bias, gamma1 = (float(x.mean()) if ok.any() else np.nan for x in (wrong, fits.gamma1[ok]))
+    return Error(bias, *rms, float(ok.mean()), gamma1)
+
+
+def main() -> None:
+    """Write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--frames", type=int, default=20)
+    parser.add_argument("--dose", type=float, default=1.0)
+    parser.add_argument("--background", default="linear")
+    arguments = parser.parse_args()
+    for name in ("standard", *INGREDIENTS, "realistic"):
+        seen = spectra(parse_truth(name))
+        e = errors(seen, frames=arguments.frames, dose=arguments.dose, background=arguments.background)
+        sys.stdout.write(f"| {name} | {e.bias:+.2f} | {e.rms:.2f} | {e.claimed:.2f} | {e.ok:.0%} | {e.gamma1:.1f} |\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
