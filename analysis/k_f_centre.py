@@ -2,7 +2,7 @@ r"""The middle between +k_F and -k_F in one pixel's own frame, and what its erro
 
 A cleaved face that waves moves +-k_F along the slit, and a window that stays sees the band elsewhere: at 100 eV by
 some 45 meV a deg. The mirror centre of the frame (`mirror_centre`) says where the middle is; windows moved by it stay
-on k_F.
+on k_F. Emission may be stronger on one side: matrix elements know no mirror.
 
 With :math:`\Delta_\pm` the gaps of windows that lie a step h higher and lower, the gap changes with the centre by
 :math:`b\,\delta + a\,\delta^2`, and a centre that errs by :math:`\sigma` moves it, root mean square, by
@@ -85,6 +85,7 @@ def find_k_f_centre(
         found = mirror_centre(
             frame, energy, angles, fermi_energy,
             expected=middle, reach=reach, half_width=min(HALF_WIDTH, room - reach), gain=gain, row_shift=row_shift,
+            uneven=True,
         )  # fmt: skip
     except ValueError:
         return KFCentre(math.nan, math.nan, "outside")

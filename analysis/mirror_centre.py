@@ -10,7 +10,8 @@ more is assumed of it than that it is a cubic spline:
 
 Its minimum is found by Gauss-Newton steps from the centre about which pairs of channels differ least. The spline
 through noise has slopes too, which tell nothing of a centre: what they seem to tell is taken out of the information
-before an error is made of it. What is odd about the centre is fitted as well, and must be no more than noise. In the
+before an error is made of it. What is odd about the centre is fitted as well, and must be no more than noise; or, where
+a matrix element may make one side brighter, no more than a smooth factor of each band's even part makes. In the
 simulation, 3e5 counts in a frame of 300 x 400 give the centre to 0.006 deg, 3e3 counts to 0.1 deg.
 """
 
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc
 
+from microarpes.analysis.even_splines import even_fit, project, splines, uneven_basis, unlike, variance_of
 from microarpes.analysis.settings import check_number
 
 __all__ = ["MirrorCentre", "even_centre", "mirror_centre"]
@@ -38,6 +40,10 @@ KNOTS, WIDER, KNOT_COUNTS = 0.3, 3.0, 3e4
 LEAST_CONTRAST = 0.15
 #: Probability below which an oddness or a structure is not believed to be noise.
 CHANCE = 1e-5
+#: Probability of the oddness below which emission may be uneven.
+UNBELIEVED = 0.02
+#: With how many counts in the bands the even part is then as fine as its knots, and how few tell no centre at all.
+UNEVEN_COUNTS, TOO_FEW = 1.2e5, 2e4
 #: Steps, and the change, deg, that ends them.
 STEPS, SETTLED = 8, 5e-4
 
@@ -82,6 +88,7 @@ def mirror_centre(
     half_width: float = 4.0,
     gain: float = 1.0,
     row_shift: ArrayLike | None = None,
+    uneven: bool = False,
 ) -> MirrorCentre:
     """Find the mirror centre of a frame's angle distribution near E_F.
 
@@ -102,6 +109,9 @@ def mirror_centre(
         Variance of a channel over its counts; 1 for counted electrons.
     row_shift : array_like of int, shape (n_angle,), optional
         Energy channels by which each row is shifted up to straighten the slit's curvature.
+    uneven : bool
+        Where so much is odd about the centre that noise is not believed, emission may be stronger on one side, by a
+        smooth factor: a matrix element. The error is then twice as large.
 
     Returns
     -------
@@ -133,7 +143,11 @@ def mirror_centre(
             f"angles of {channel[0]:g} to {channel[-1]:g} deg do not hold {expected:g} +- {outermost:g} deg; "
             "give a smaller half_width or reach"
         )
-    return even_centre(bands / gain, channel, expected=expected, reach=reach, half_width=half_width)
+    electrons, looked = bands / gain, {"expected": expected, "reach": reach, "half_width": half_width}
+    found = even_centre(electrons, channel, **looked)
+    if uneven and found.p_value < UNBELIEVED:
+        return even_centre(electrons, channel, **looked, uneven=True)
+    return found
 
 
 def _check_rising(name: str, axis: Array) -> None:
@@ -163,7 +177,14 @@ def _bands(counts: NDArray[np.generic], energy: Array, fermi_energy: float, row_
 
 
 def even_centre(
-    bands: Array, angle: Array, *, expected: float, reach: float, half_width: float, spacing: float = KNOTS
+    bands: Array,
+    angle: Array,
+    *,
+    expected: float,
+    reach: float,
+    half_width: float,
+    spacing: float = KNOTS,
+    uneven: bool = False,
 ) -> MirrorCentre:
     """Find about which angle several angle distributions are all even; see the module.
 
@@ -176,27 +197,33 @@ def even_centre(
         As of `mirror_centre`.
     spacing : float, deg
         Least distance of the spline's knots; two channels or more.
+    uneven : bool
+        Whether emission may be stronger on one side.
 
     Returns
     -------
     MirrorCentre
     """
-    knots = spacing * float(np.clip((KNOT_COUNTS / bands.sum()) ** (1 / 3), 1.0, WIDER))
-    n_band = int(np.clip(bands.sum() / BAND_COUNTS, 1, len(bands)))
+    total = float(bands.sum())
+    if uneven and total < TOO_FEW:
+        return _nothing("lost")
+    knots = spacing * float(np.clip(((UNEVEN_COUNTS if uneven else KNOT_COUNTS) / total) ** (1 / 3), 1.0, WIDER))
+    n_band = int(np.clip(total / BAND_COUNTS, 1, len(bands)))
     bands = np.add.reduceat(bands, np.arange(n_band) * len(bands) // n_band, axis=0)
     start = _coarse(bands, angle, expected, reach, half_width, spacing)
     inside = np.abs(angle - start) <= half_width
     counts, at = bands[:, inside], angle[inside]
     centre, variance = start, None
     for step in range(STEPS):
-        even, slope, odd = _splines(at - centre, half_width, knots)
+        even, slope, odd = splines(at - centre, half_width, knots)
         if variance is None:
-            variance = _variance(counts, even)
+            variance = variance_of(counts, even)
         weight = 1.0 / variance
-        normal, shape, residual = _even_fit(counts, weight, even)
-        slopes = -shape @ slope.T
+        basis = uneven_basis(counts, weight, even, at - centre) if uneven else even
+        normal, shape, residual = even_fit(counts, weight, basis)
+        slopes = -shape[:, : even.shape[1]] @ slope.T
         # Freedom of the even part makes the slopes' part that is even no information of the centre.
-        free = slopes - _project(normal, even, weight, slopes)
+        free = slopes - project(normal, basis, weight, slopes)
         information = float((free * weight * free).sum())
         if not information > 0.0:
             return _nothing("flat", 0.0)
@@ -204,7 +231,7 @@ def even_centre(
         if step == STEPS - 1 or abs(moved) < SETTLED or abs(centre + moved - start) > reach:
             break
         centre += float(np.clip(moved, -knots, knots))
-    found = _judged(counts, weight, (even, slope, odd), (normal, residual), information, centre)
+    found = _judged(counts, weight, (basis, slope, odd), (normal, residual), information, centre)
     if found.status == "ok" and abs(centre - expected) > reach:
         return _nothing("lost", found.contrast)
     return found
@@ -213,27 +240,28 @@ def even_centre(
 def _judged(
     counts: Array,
     weight: Array,
-    splines: tuple[Array, Array, Array],
+    curves: tuple[Array, Array, Array],
     fit: tuple[Array, Array],
     information: float,
     centre: float,
 ) -> MirrorCentre:
     """Return the centre with its error, or why what was found is none."""
-    (even, slope, odd), (normal, residual) = splines, fit
+    (basis, slope, odd), (normal, residual) = curves, fit
     total = float(counts.sum())
     mean = (counts * weight).sum(axis=1) / weight.sum(axis=1)
     explained = float((weight * ((counts - mean[:, None]) ** 2 - residual**2)).sum())
-    freedom = counts.shape[0] * (even.shape[1] - 1)
+    freedom = counts.shape[0] * (basis.shape[-1] - 1)
     variation = max(explained - freedom, 0.0) / total
     # Slopes of the spline through noise alone.
-    noise = float((((slope @ np.linalg.inv(normal)) * slope).sum(axis=2) * weight).sum())
+    n_even = slope.shape[1]
+    steep = slope if basis.ndim == 2 else unlike(normal, basis, weight, slope)
+    noise = float((((steep @ np.linalg.inv(normal)[:, :n_even, :n_even]) * steep).sum(axis=2) * weight).sum())
     true = information - noise
     if chdtrc(freedom, max(explained, 0.0)) > CHANCE or variation < LEAST_CONTRAST**2:
         return _nothing("flat", variation**0.5)
     if not true > noise:
         return _nothing("lost", variation**0.5)
-    both = np.concatenate([even, odd], axis=1)
-    _, _, left = _even_fit(counts, weight, both)
+    _, _, left = even_fit(counts, weight, _with(basis, odd))
     oddness = float((weight * (residual**2 - left**2)).sum())
     freedom = counts.shape[0] * odd.shape[1] - 1
     p_value = float(chdtrc(freedom, max(oddness, 0.0)))
@@ -242,6 +270,11 @@ def _judged(
         return MirrorCentre(np.nan, np.nan, variation**0.5, asymmetry, p_value, "lost")
     error = (information / true**2) ** 0.5
     return MirrorCentre(centre, error, variation**0.5, asymmetry, p_value, "ok")
+
+
+def _with(basis: Array, odd: Array) -> Array:
+    """Return a basis of one band or of each, joined by the odd splines."""
+    return np.concatenate([basis, np.broadcast_to(odd, (*basis.shape[:-1], odd.shape[1]))], axis=-1)
 
 
 def _coarse(bands: Array, angle: Array, expected: float, reach: float, half_width: float, spacing: float) -> float:
@@ -260,51 +293,6 @@ def _coarse(bands: Array, angle: Array, expected: float, reach: float, half_widt
     one, other = binned[:, left], binned[:, right]
     differ = ((one - other) ** 2 / (one + other + 1.0)).sum(axis=(0, 2))
     return first + float(twice[int(np.argmin(differ))]) / 2 * width * step
-
-
-def _splines(distance: Array, half_width: float, spacing: float) -> tuple[Array, Array, Array]:
-    """Return the even splines, their slopes, and the odd splines at distances from the centre, a row each.
-
-    The outermost is level beyond the last knot: a spline of which the channels see only a foot would be any number.
-    """
-    knots = max(2, round(half_width / spacing) - 2)
-    t = distance[:, None] / spacing - np.arange(-knots, knots + 1)
-    size = np.abs(t)
-    inner, outer = np.maximum(1.0 - size, 0.0), np.maximum(2.0 - size, 0.0)
-    inner2, outer2 = inner * inner, outer * outer
-    value = (outer * outer2 - 4.0 * inner * inner2) / 6.0
-    slope = np.sign(t) * (2.0 * inner2 - outer2 / 2.0) / spacing
-    right, left = slice(knots, None), slice(knots, None, -1)
-    even, even_slope = value[:, right] + value[:, left], slope[:, right] + slope[:, left]
-    even[:, 0] /= 2.0
-    even_slope[:, 0] /= 2.0
-    odd = value[:, knots + 1 :] - value[:, knots - 1 :: -1]
-    level = 1.0 - even.sum(axis=1)
-    return (
-        np.column_stack([even, level]),
-        np.column_stack([even_slope, -even_slope.sum(axis=1)]),
-        np.column_stack([odd, np.sign(distance) * level]),
-    )
-
-
-def _variance(counts: Array, even: Array) -> Array:
-    """Return the variance of each channel, from a smooth curve rather than from counts that are by chance low."""
-    _, shape, _ = _even_fit(counts, np.ones_like(counts), even)
-    return np.asarray(np.maximum(shape @ even.T, 0.25 * counts.mean(axis=1, keepdims=True)))
-
-
-def _even_fit(counts: Array, weight: Array, basis: Array) -> tuple[Array, Array, Array]:
-    """Return normal matrices, coefficients and residuals of all bands; what no channel tells of stays near 0."""
-    normal = (basis.T * weight[:, None, :]) @ basis
-    size = np.trace(normal, axis1=1, axis2=2) / basis.shape[1]
-    normal += 1e-9 * size[:, None, None] * np.eye(basis.shape[1])
-    shape = np.asarray(np.linalg.solve(normal, ((counts * weight) @ basis)[..., None])[..., 0], dtype=np.float64)
-    return normal, shape, counts - shape @ basis.T
-
-
-def _project(normal: Array, basis: Array, weight: Array, values: Array) -> Array:
-    """Return what the splines can make of values."""
-    return np.asarray(np.linalg.solve(normal, ((values * weight) @ basis)[..., None])[..., 0] @ basis.T)
 
 
 def _nothing(status: str, contrast: float = float("nan")) -> MirrorCentre:

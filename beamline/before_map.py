@@ -75,7 +75,7 @@ def mirror_finder(gain: float) -> Callable[..., Mirror]:
 
     def find(frame: NDArray[Any], energy: Array, angle: Array, fermi_energy: float, row_shift: Any) -> Mirror:
         try:
-            found = mirror_centre(frame, energy, angle, fermi_energy, gain=gain, row_shift=row_shift)
+            found = mirror_centre(frame, energy, angle, fermi_energy, gain=gain, row_shift=row_shift, uneven=True)
         except ValueError as error:
             return Mirror(np.nan, np.nan, str(error))
         return Mirror(found.centre, found.error, NO_MIRROR.get(found.status, ""))

@@ -7,11 +7,14 @@ import pytest
 
 from microarpes.analysis.mirror_centre import mirror_centre
 from microarpes.sim.band import antinodal_polar
+from microarpes.sim.flat_field import gain_pattern
 from microarpes.sim.frame_source import Conditions, Pose, Window
 from microarpes.sim.incident_flux import Dose
+from microarpes.sim.photoemission import live_image
 from microarpes.sim.sample import DEAD, Sample
-from microarpes.sim.sample_source import CENTRE_ENERGY, SampleSource
+from microarpes.sim.sample_source import CENTRE_ENERGY, REFERENCE, SampleSource
 from microarpes.sim.storage_ring import FULL_CURRENT
+from microarpes.sim.truth import Truth, parse_truth
 
 WINDOW = Window(CENTRE_ENERGY, 1e-3, 300, 15.0, 1.5)
 DOSE = Dose(1.5, 1.5 * FULL_CURRENT, 1.0)
@@ -86,6 +89,44 @@ def test_a_branch_that_is_brighter_than_the_other_is_no_mirror_image():
     assert found.status == "lost"
     assert found.p_value < 1e-5
     assert found.asymmetry > 0.1
+
+
+@pytest.mark.parametrize(("counts", "error"), [(1.5e5, 0.021), (3e6, 0.004)])
+def test_a_matrix_element_moves_no_centre_where_it_may_make_one_side_brighter(counts, error):
+    # +k_F and -k_F differ by a third: 1 +- 0.3 sin(0.18 pi).
+    image = live_image(replace(REFERENCE, tilt=0.31), 35.0, 15.0, parse_truth("matrix_element"))
+    mean, rng = image[REFERENCE.margin : -REFERENCE.margin], np.random.default_rng(6)
+    frames = [rng.poisson(mean * (counts / mean.sum())) for _ in range(20)]
+    assert {centre_of(frame).status for frame in frames} == {"lost"}
+    found = [centre_of(frame, uneven=True) for frame in frames]
+    assert {one.status for one in found} == {"ok"}
+    # Twice what it is where both sides are alike (0.009 and 0.002 deg).
+    assert np.mean([one.error for one in found]) == pytest.approx(error, rel=0.1)
+    pulls = [(one.centre + 0.31) / one.error for one in found]
+    # Of 20 pulls the mean is known to 0.22, the spread to 0.16.
+    assert abs(np.mean(pulls)) < 0.8
+    assert np.std(pulls) == pytest.approx(1.0, abs=0.4)
+
+
+def test_what_is_no_factor_of_the_bands_remains_a_reason_to_find_no_centre():
+    # At 3e7 counts the unevenness of a detector of 2 % is far above the noise, and no matrix element.
+    mean = mean_frame(3e7) * gain_pattern(300, 400, 0.02)
+    assert centre_of(np.random.default_rng(7).poisson(mean), uneven=True).status == "lost"
+
+
+def test_too_few_counts_tell_no_centre_from_a_matrix_element():
+    image = live_image(REFERENCE, 35.0, 15.0, Truth(matrix_element=0.4))[REFERENCE.margin : -REFERENCE.margin]
+    frames = [np.random.default_rng(seed).poisson(image * (3e4 / image.sum())) for seed in range(20)]
+    doubtful = [frame for frame in frames if centre_of(frame).status == "ok" and centre_of(frame).p_value < 0.02]
+    # As if both sides were alike, these centres would be 0.15 deg off.
+    assert len(doubtful) > 3
+    assert {centre_of(frame, uneven=True).status for frame in doubtful} == {"lost"}
+
+
+def test_even_emission_gives_the_same_centre_whether_it_may_be_uneven_or_not():
+    frames = [np.random.default_rng(seed).poisson(mean_frame(1.5e5)) for seed in range(10)]
+    # What is odd by chance passes for uneven in one frame of 50.
+    assert sum(centre_of(frame) == centre_of(frame, uneven=True) for frame in frames) >= 9
 
 
 def test_a_mirror_out_of_reach_is_lost_and_found_where_it_is_expected():
