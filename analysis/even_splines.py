@@ -92,7 +92,8 @@ def even_fit(counts: Array, weight: Array, basis: Array) -> tuple[Array, Array, 
 
 def project(normal: Array, basis: Array, weight: Array, values: Array) -> Array:
     """Return what the basis can make of values."""
-    return made_of(np.linalg.solve(normal, onto(values * weight, basis)[..., None])[..., 0], basis)
+    shape = np.asarray(np.linalg.solve(normal, onto(values * weight, basis)[..., None])[..., 0], dtype=np.float64)
+    return made_of(shape, basis)
 
 
 def unlike(normal: Array, basis: Array, weight: Array, columns: Array) -> Array:

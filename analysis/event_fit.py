@@ -42,6 +42,8 @@ class RunLayout:
         Rates at which the detector is linear, where the run declares them.
     follow_k_f : bool
         Whether the windows follow k_F, pixel by pixel.
+    fit_depth : float or None, meV
+        How far below the gap the fits look; see `GapFitter`.
     """
 
     shape: tuple[int, int]
@@ -49,6 +51,7 @@ class RunLayout:
     energy_axis: Array
     linear_range: LinearRange | None = None
     follow_k_f: bool = False
+    fit_depth: float | None = None
 
     @classmethod
     def from_start(cls, doc: Mapping[str, Any]) -> RunLayout:
@@ -61,7 +64,8 @@ class RunLayout:
             raise ValueError(
                 f"shape {shape}, {len(windows)} windows and energy_axis of shape {axis.shape} make no raster"
             )
-        return cls(shape, windows, axis, LinearRange.from_start(doc), bool(doc.get("follow_k_f", False)))
+        depth = None if doc.get("fit_depth") is None else float(mev_from_ev(float(doc["fit_depth"])))
+        return cls(shape, windows, axis, LinearRange.from_start(doc), bool(doc.get("follow_k_f", False)), depth)
 
 
 class EventFitter:
@@ -176,7 +180,7 @@ class EventFitter:
 
     def fitter(self, layout: RunLayout, calibration: Calibration, windows: tuple[int, ...]) -> GapFitter | None:
         """Return the fitter of some windows, by number; None when axis or calibration allow none."""
-        key = (layout.energy_axis.tobytes(), calibration, windows)
+        key = (layout.energy_axis.tobytes(), calibration, windows, layout.fit_depth)
         if key in self._fitters:
             self._fitters.move_to_end(key)
             return self._fitters[key]
@@ -194,6 +198,7 @@ class EventFitter:
                 resolution_error=float(mev_from_ev(calibration.resolution_error)),
                 temperature_error=calibration.temperature_error,
                 flat_field=_factors(calibration, windows),
+                fit_depth=layout.fit_depth,
             )
         except ValueError:
             return None  # an axis that is no axis: bad-input, for every event

@@ -1,7 +1,8 @@
 """The fit windows of one calibration: problems made once per depth of the window, and kept.
 
-A window reaches from about ``-(delta + 60)`` meV, where the hump that the model lacks begins to matter, to +36 meV. The
-depth follows from the data alone: the bank's best start gives delta, on the bank's lattice of gaps.
+A window reaches from about ``-(delta + 60)`` meV, where the hump that the model lacks begins to matter, or from where
+it is told to, to +36 meV. The depth follows from the data alone: the bank's best start gives delta, on the bank's
+lattice of gaps.
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ class FitWindows:
         Background beyond the straight line.
     flat_field : ndarray, shape (n_window, n_energy), or None
         Factor of each channel.
+    below_gap : float or None, meV
+        Depth of the windows below the gap.
     """
 
     energy: Array
@@ -73,6 +76,7 @@ class FitWindows:
     gamma0_prior: float
     terms: tuple[BackgroundTerm, ...] = ()
     flat_field: Array | None = None
+    below_gap: float | None = None
     _problems: dict[float, WindowProblem] = field(default_factory=dict, init=False)
     _perturbed: dict[tuple[float, ...], Problem] = field(default_factory=dict, init=False)
     _widest: WindowProblem | None = field(default=None, init=False)
@@ -86,7 +90,8 @@ class FitWindows:
 
     def depth(self, delta: float) -> float:
         """Lower end (< 0) of the window for a gap, meV."""
-        return -(delta + max(BELOW_GAP, BELOW_GAP_FWHM * self.instrument.resolution))
+        usual = max(BELOW_GAP, BELOW_GAP_FWHM * self.instrument.resolution)
+        return -(delta + (usual if self.below_gap is None else self.below_gap))
 
     @property
     def widest(self) -> WindowProblem:

@@ -20,7 +20,7 @@ from microarpes.analysis.line_shape import Array
 from microarpes.analysis.models import has_parameter, line_shape, refuse_foreign_arguments
 from microarpes.analysis.report import report
 from microarpes.analysis.results import STATUS_NAMES, GapFit, GapFits, Status
-from microarpes.analysis.settings import FitSettings
+from microarpes.analysis.settings import FIT_DEPTHS, FitSettings, check_number
 from microarpes.analysis.verdict import MOST_COUNTS, OFF_SAMPLE_CONTRAST, contrasts, judge_counts, read_counts, worst
 
 __all__ = ["GapFitter", "choose_engine"]
@@ -63,6 +63,9 @@ class GapFitter:
         ``"linear"``, ``"hump"``, ``"step"``, ``"hump+step"``; see `microarpes.analysis.background`.
     flat_field : array_like, shape (n_energy,) or (n_window, n_energy), optional
         Factor of each channel, 0 for a dead one; see `microarpes.analysis.flat_field`. Fitted by numpy.
+    fit_depth : float, meV, optional
+        How far below the gap the fit looks; by default 60 or five FWHM of the resolution, the larger. Less keeps dip,
+        hump and other bands out.
 
     Raises
     ------
@@ -91,6 +94,7 @@ class GapFitter:
         read_noise: float = 0.0,
         background: str | BackgroundTerm | Sequence[BackgroundTerm] = "linear",
         flat_field: ArrayLike | None = None,
+        fit_depth: float | None = None,
     ) -> None:
         shape = line_shape(model)
         refuse_foreign_arguments(shape, gamma0, eps_k, eps_k_error)
@@ -112,6 +116,7 @@ class GapFitter:
         )
         self.model = model
         self.background = background_terms(background)
+        self.fit_depth = None if fit_depth is None else check_number("fit_depth", fit_depth, "meV", *FIT_DEPTHS)
         self.likelihood = Likelihood.checked(likelihood, gain, read_noise)
         self.energy: Array = self.settings.energy
         self.flat_field = check_flat_field(flat_field, self.energy)
@@ -222,7 +227,14 @@ class GapFitter:
         if axes.shape[0] not in self._windows:
             flat = flat_field_on(self.flat_field, axes.shape[0])
             self._windows[axes.shape[0]] = FitWindows(
-                axes, self._instrument, self._shape, self.settings.eps_k, self._prior, self.background, flat
+                axes,
+                self._instrument,
+                self._shape,
+                self.settings.eps_k,
+                self._prior,
+                self.background,
+                flat,
+                self.fit_depth,
             )
         return self._windows[axes.shape[0]]
 

@@ -92,6 +92,7 @@ class LiveGapMap(DocumentRouter):
             "windows": [dict(window) for window in doc["windows"]],
             "grid": dict(doc["grid"]),
             **({"follow_k_f": True} if self._layout.follow_k_f else {}),
+            **({} if self._layout.fit_depth is None else {"fit_depth": doc["fit_depth"]}),
         }
         self._derived = DerivedRun(self._emit, metadata, len(self._layout.windows), self.model)
 

@@ -18,6 +18,7 @@ simulation, 3e5 counts in a frame of 300 x 400 give the centre to 0.006 deg, 3e3
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -143,11 +144,9 @@ def mirror_centre(
             f"angles of {channel[0]:g} to {channel[-1]:g} deg do not hold {expected:g} +- {outermost:g} deg; "
             "give a smaller half_width or reach"
         )
-    electrons, looked = bands / gain, {"expected": expected, "reach": reach, "half_width": half_width}
-    found = even_centre(electrons, channel, **looked)
-    if uneven and found.p_value < UNBELIEVED:
-        return even_centre(electrons, channel, **looked, uneven=True)
-    return found
+    look = partial(even_centre, bands / gain, channel, expected=expected, reach=reach, half_width=half_width)
+    found = look()
+    return look(uneven=True) if uneven and found.p_value < UNBELIEVED else found
 
 
 def _check_rising(name: str, axis: Array) -> None:

@@ -11,6 +11,8 @@ from microarpes.analysis.line_shape import Array
 
 __all__ = ["FitSettings", "check_axis", "check_number"]
 
+#: How far below the gap a fit may be told to look, meV.
+FIT_DEPTHS = (10.0, 300.0)
 GAMMA0_POLICIES = ("prior", "zero", "shared")
 
 

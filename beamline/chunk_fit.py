@@ -49,6 +49,8 @@ class RefitJob:
         Calibration to interpolate, of the windows of the job; None for the last record before each event.
     follow_k_f : bool
         Windows follow the mirror centre of each frame.
+    fit_depth : float or None, eV
+        How far below the gap the fits look; None for as in the run.
     """
 
     journal: str
@@ -57,6 +59,7 @@ class RefitJob:
     windows: tuple[tuple[str, float, float], ...] = ()
     track: CalibrationTrack | None = None
     follow_k_f: bool = False
+    fit_depth: float | None = None
 
     @property
     def angle_windows(self) -> tuple[AngleWindow, ...]:
@@ -64,8 +67,11 @@ class RefitJob:
         return tuple(AngleWindow(name=name, angle_low=low, angle_high=high) for name, low, high in self.windows)
 
     def asked(self, start: Document) -> Document:
-        """Return a start document that says of the windows what the job says: whether they follow k_F."""
-        return start if bool(start.get("follow_k_f")) == self.follow_k_f else start | {"follow_k_f": self.follow_k_f}
+        """Return a start document that says what the job says: whether windows follow k_F, and how deep fits look."""
+        asked: Document = {} if self.fit_depth is None else {"fit_depth": self.fit_depth}
+        if bool(start.get("follow_k_f")) != self.follow_k_f:
+            asked["follow_k_f"] = self.follow_k_f
+        return start | asked if asked else start
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,7 @@ def demo(
         float, typer.Option(min=0.0, max=2.0, help="The cleaved face waves by so much along the slit, deg.")
     ] = 0.0,
     follow_k_f: Annotated[bool, typer.Option("--follow-k-f", help="The windows follow k_F, frame by frame.")] = False,
+    fit_depth: Annotated[float | None, typer.Option(help="How far below the gap the fits look, meV.")] = None,
     truth: Annotated[
         str,
         typer.Option(
@@ -77,7 +78,7 @@ def demo(
 
     run_demo(
         nx, ny, step=step, seed=seed, directory=directory, exposure=exposure, rate=rate, summary=summary, page=page,
-        control=control, undulation=undulation, follow_k_f=follow_k_f, truth=truth,
+        control=control, undulation=undulation, follow_k_f=follow_k_f, fit_depth=fit_depth, truth=truth,
     )  # fmt: skip
 
 

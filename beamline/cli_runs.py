@@ -91,6 +91,9 @@ def refit(
         bool | None,
         typer.Option("--follow-k-f/--no-follow-k-f", help="Windows follow k_F, frame by frame; else as in the run."),
     ] = None,
+    fit_depth: Annotated[
+        float | None, typer.Option(help="How far below the gap the fits look, meV; else as in the run.")
+    ] = None,
     directory: Directory = Path("microarpes-data"),
     processes: Annotated[int | None, typer.Option(help="Processes; all cores if left out.")] = None,
     scheduler: Annotated[str | None, typer.Option(help="tcp://HOST:PORT of a Dask scheduler (extra dask).")] = None,
@@ -107,6 +110,7 @@ def refit(
         windows=window or (),
         calibration=calibration,
         follow_k_f=follow_k_f,
+        fit_depth=fit_depth,
         processes=processes,
         scheduler=scheduler,
         summary=summary,

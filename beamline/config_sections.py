@@ -208,9 +208,14 @@ class SampleSection(Section):
 
 
 class AnalysisSection(Section):
-    """How the fit treats each pixel: ``follow_k_f`` moves the windows by the mirror centre of the pixel's own frame."""
+    """How the fit treats each pixel.
+
+    ``follow_k_f`` moves the windows by the mirror centre of the pixel's own frame; ``fit_depth`` (eV) is how far below
+    the gap the fit looks, by default as `GapFitter` has it.
+    """
 
     follow_k_f: bool = False
+    fit_depth: Annotated[float, Field(ge=0.01, le=0.3)] | None = None
 
 
 #: By how much, deg, the middles of pairs of windows may differ for the pairs to be about one angle.

@@ -34,6 +34,7 @@ def run_demo(
     control: bool = False,
     undulation: float = 0.0,
     follow_k_f: bool = False,
+    fit_depth: float | None = None,
     truth: str = "standard",
 ) -> None:
     """Start the simulated beamline, raster it, fit live, store, compare with the truth.
@@ -51,6 +52,8 @@ def run_demo(
         config = config.changed(region={"acquire_time": exposure})
     if follow_k_f:
         config = config.changed(analysis={"follow_k_f": True})
+    if fit_depth is not None:
+        config = config.changed(analysis={"fit_depth": 1e-3 * fit_depth})
     if not 0 < rate <= MAX_RATE:
         from microarpes.beamline.config import ConfigError
 

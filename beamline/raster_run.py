@@ -131,7 +131,8 @@ def resumed_raster(
     def held(point: RasterPoint) -> Mapping[str, float]:
         return {**planned_position(point), **back}
 
-    as_begun = AnalysisSection(follow_k_f=bool(unfinished.start.get("follow_k_f")))
+    begun = unfinished.start
+    as_begun = AnalysisSection(follow_k_f=bool(begun.get("follow_k_f")), fit_depth=begun.get("fit_depth"))
     config = at_step_of(config, unfinished.start).model_copy(update={"analysis": as_begun})
     objections = Objections(unfinished.start, accept_differences, tell)
     turned = turned_as(config, unfinished.start)

@@ -89,8 +89,8 @@ def parse_gamma0(text: str) -> str | float:
     return text
 
 
-def check_model(model: str, gamma0: str | float) -> None:
-    """Refuse a model or a policy that no fitter knows.
+def check_model(model: str, gamma0: str | float, fit_depth: float | None = None) -> None:
+    """Refuse a model, a policy or a depth (meV) that no fitter knows.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def check_model(model: str, gamma0: str | float) -> None:
         The message lists what is known.
     """
     try:
-        GapFitter([float(energy) for energy in range(-150, 51)], model=model, gamma0=gamma0)
+        GapFitter([float(energy) for energy in range(-150, 51)], model=model, gamma0=gamma0, fit_depth=fit_depth)
     except ValueError as error:
         raise RefitRefused(str(error)) from None
 
@@ -112,6 +112,7 @@ def refit_run(
     windows: Sequence[str] = (),
     calibration: str = "live",
     follow_k_f: bool | None = None,
+    fit_depth: float | None = None,
     processes: int | None = None,
     scheduler: str | None = None,
     summary: Path | None = None,
@@ -136,6 +137,8 @@ def refit_run(
         ``live``: the last record before each event; ``interpolated``: between the records, in time.
     follow_k_f : bool, optional
         Windows follow the mirror centre of each frame; by default as in the run.
+    fit_depth : float, meV, optional
+        How far below the gap the fits look; by default as in the run.
     processes : int, optional
         All cores by default.
     scheduler : str, optional
@@ -161,14 +164,16 @@ def refit_run(
     if calibration not in (LIVE, INTERPOLATED):
         raise RefitRefused(f"--calibration {calibration!r} is unknown; give {LIVE} or {INTERPOLATED}")
     policy = parse_gamma0(gamma0)
-    check_model(model, policy)
+    check_model(model, policy, fit_depth)
     folder = run_folder(directory, run)
     places = tuple(parse_window(text) for text in windows)
     edges = tuple((window.name, window.angle_low, window.angle_high) for window in places)
     chunks = JournalChunks(folder / RAW_JOURNAL, chunk_events)
     track = track_of_run(folder / RAW_JOURNAL, chunks.start, places) if calibration == INTERPOLATED else None
     follows = bool(chunks.start.get("follow_k_f")) if follow_k_f is None else follow_k_f
-    job = RefitJob(str(folder / RAW_JOURNAL), model, policy, edges, track, follows)
+    job = RefitJob(
+        str(folder / RAW_JOURNAL), model, policy, edges, track, follows, None if fit_depth is None else 1e-3 * fit_depth
+    )
     start = derived_metadata(job, chunks.start)
     with _workers(processes, scheduler, job) as workers:
         _say(stream, f"run {chunks.start['uid']}: {model}, gamma0 {policy}, on {workers.description}")

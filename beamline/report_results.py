@@ -89,10 +89,15 @@ def _sentences(material: Material) -> list[str]:
     if material.derived:
         said.append(
             f"Fitted with model {material.derived.get('model')}, gamma0 {material.derived.get('gamma0')}, engine "
-            f"{material.derived.get('engine')}. A gap at k_F may have more than one cause; the fit does not tell them "
-            "apart."
+            f"{material.derived.get('engine')}{_depth(material)}. A gap at k_F may have more than one cause; the fit "
+            "does not tell them apart."
         )
     return said + _mask_sentences(material)
+
+
+def _depth(material: Material) -> str:
+    depth = material.derived.get("fit_depth")
+    return "" if depth is None else f", no deeper than {1e3 * float(depth):g} meV below the gap"
 
 
 def _mask_sentences(material: Material) -> list[str]:

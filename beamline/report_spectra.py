@@ -89,7 +89,8 @@ def chosen_pixels(material: Material) -> dict[str, int]:
 
 def pixel_fits(material: Material) -> list[PixelFit]:
     """Fit the chosen pixels again, with model, policy and calibration of the derived run."""
-    layout = RunLayout.from_start(material.start)
+    depth = {key: material.derived[key] for key in ("fit_depth",) if key in material.derived}
+    layout = RunLayout.from_start({**material.start, **depth})
     fitter = EventFitter(str(material.derived.get("model", "norman")), material.derived.get("gamma0", "prior"))
     fits = []
     chosen = chosen_pixels(material)

@@ -27,9 +27,10 @@ def calibration_record(config: Config) -> dict[str, Any]:
 
 
 def start_metadata(config: Config) -> dict[str, Any]:
-    """Return what the start document says of sample, operator, beamline, and whether windows follow k_F."""
+    """Return what the start document says of sample, operator and beamline, and of how the fit treats each pixel."""
     return {
         **({"follow_k_f": True} if config.analysis.follow_k_f else {}),
+        **({} if config.analysis.fit_depth is None else {"fit_depth": config.analysis.fit_depth}),
         "beamline": config.beamline.name,
         "operator": config.beamline.operator,
         "sample": config.sample.model_dump(),
