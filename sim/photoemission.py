@@ -164,7 +164,8 @@ def live_image(cut: Cut, gap: float, gamma1: float, truth: Truth = STANDARD) -> 
         spectra *= occupied
         image[rows] = response(spectra)
     if truth.shirley:
-        band = image.mean(axis=0) - response(background * occupied)
+        slit = image[cut.margin * finer : (cut.margin + cut.n_angle) * finer]
+        band = slit.mean(axis=0) - response(background * occupied)
         image += truth.shirley * cut.step * _lost(band)
     blurred = _blur(image, spacing)
     return np.asarray(blurred.reshape(-1, finer, cut.n_energy).mean(axis=1))

@@ -21,7 +21,7 @@ class Truth:
     shirley : float, 1/meV
         How often an electron loses a given energy, and its direction, on its way out.
     replica : float
-        Emission of each of the two copies that the superstructure makes, in units of that of the band.
+        Emission of each of the two copies that the superstructure makes of the antibonding band, in units of its own.
     matrix_element : float
         By how much emission grows and falls with ky: by the factor 1 + matrix_element sin(ky a).
     gain_pattern : float
@@ -34,13 +34,6 @@ class Truth:
     replica: float = 0.0
     matrix_element: float = 0.0
     gain_pattern: float = 0.0
-
-    @property
-    def name(self) -> str:
-        """As `parse_truth` takes it; sizes other than those of `REALISTIC` have no name of their own."""
-        if self in (STANDARD, REALISTIC):
-            return "standard" if self == STANDARD else "realistic"
-        return ",".join(name for name in INGREDIENTS if getattr(self, name))
 
 
 STANDARD = Truth()
