@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from microarpes.analysis import GapFitter
+from microarpes.analysis.k_f_centre import find_k_f_centre
 from microarpes.sim.flat_field import flat_field
 from microarpes.sim.image_cache import ExpectedImages
 from microarpes.sim.photoemission import live_image
@@ -31,6 +32,8 @@ PLACES = np.array([(x, y) for x in (-75.0, -50.0, -25.0, 0.0, 25.0, 45.0) for y 
 EDGES, COUNTS = ((-1.79, -1.59), (1.59, 1.79)), 1.5e5
 ENERGY = REFERENCE.lowest + np.arange(REFERENCE.n_energy) * REFERENCE.step
 ANGLE = (np.arange(REFERENCE.n_angle) + 0.5) * REFERENCE.angle_step - REFERENCE.angle_span / 2
+WINDOWS = [(low <= ANGLE) & (high > ANGLE) for low, high in EDGES]
+FERMI_ENERGY = 95.6
 #: What ``microarpes demo`` knows of its instrument.
 KNOWN: dict[str, Any] = {"resolution": 10.0, "resolution_error": 0.3, "temperature": 10.0, "temperature_error": 0.5}
 
@@ -57,14 +60,13 @@ def spectra(truth: Truth, seed: int = 9) -> Spectra:
     sample = Sample(seed)
     images = ExpectedImages(sample, truth)
     field = flat_field(REFERENCE.n_angle, REFERENCE.n_energy, 0.0, truth.gain_pattern)
-    windows = [(low <= ANGLE) & (high > ANGLE) for low, high in EDGES]
     edc = []
     for place in PLACES:
         image = images.expected(REFERENCE, *place)
         image = image * field * (COUNTS / image.sum())
-        edc.append([image[window].sum(axis=0) for window in windows])
+        edc.append([image[window].sum(axis=0) for window in WINDOWS])
     gap = sample.truth(*PLACES.T, windows=EDGES).gap
-    return Spectra(np.array(edc), gap, np.array([field[window].mean(axis=0) for window in windows]))
+    return Spectra(np.array(edc), gap, np.array([field[window].mean(axis=0) for window in WINDOWS]))
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,56 @@ def errors(seen: Spectra, *, frames: int = 20, dose: float = 1.0, seed: int = 12
     return Error(bias, *rms, float(ok.mean()), gamma1)
 
 
+@dataclass(frozen=True)
+class Followed:
+    """What windows that follow k_F make of a face that waves by 0.5 deg.
+
+    Parameters
+    ----------
+    found : float
+        Part of the frames with a centre.
+    centre_rms, centre_claimed : float, deg
+        Root mean square error of the centres, and what they claim.
+    rms, planned : float, meV
+        Root mean square error of the joint gap where the windows lay, and with windows as planned.
+    """
+
+    found: float
+    centre_rms: float
+    centre_claimed: float
+    rms: float
+    planned: float
+
+
+def followed(truth: Truth, *, frames: int = 4, dose: float = 1.0, seed: int = 12, **fit: Any) -> Followed:
+    """Follow k_F in so many frames at each place, `dose` times as long."""
+    sample, rng = Sample(9, undulation=0.5), np.random.default_rng(seed)
+    images = ExpectedImages(sample, truth)
+    field = flat_field(REFERENCE.n_angle, REFERENCE.n_energy, 0.0, truth.gain_pattern)
+    cut = replace(REFERENCE, largest_tilt=sample.largest_tilt)
+    kinetic, where, shifts, wrong, edc = FERMI_ENERGY + 1e-3 * ENERGY, [], [], [], []
+    for place in PLACES:
+        mean = images.expected(cut, *place)
+        mean = mean * field * (COUNTS * dose / mean.sum())
+        for _ in range(frames):
+            frame = rng.poisson(mean)
+            centre = find_k_f_centre(frame, kinetic, ANGLE, FERMI_ENERGY, 0.0)
+            shift = round(centre.centre / REFERENCE.angle_step) if centre.found else 0
+            where.append(place)
+            shifts.append(shift * REFERENCE.angle_step)
+            wrong.append((centre.centre + float(sample.face_tilt_at(*place)), centre.error))
+            edc.append([[frame[np.roll(window, s)].sum(axis=0) for window in WINDOWS] for s in (shift, 0)])
+    counts, fitter = np.array(edc, dtype=np.float64), GapFitter(ENERGY, **KNOWN, **fit)
+    error = []
+    for i, shift in enumerate((np.array(shifts), 0.0)):
+        gap = sample.truth(*np.array(where).T, windows=EDGES, window_shift=shift).gap
+        fits = fitter.fit_joint_many(np.ascontiguousarray(counts[:, i]))
+        error.append(float(np.sqrt(np.mean(np.square(fits.delta - gap)[fits.status == "ok"]))))
+    centres = np.array([one for one in wrong if np.isfinite(one[0])])
+    rms = np.sqrt(np.mean(np.square(centres), axis=0)) if len(centres) else (np.nan, np.nan)
+    return Followed(len(centres) / len(wrong), float(rms[0]), float(rms[1]), error[0], error[1])
+
+
 def peak_share(truth: Truth) -> float:
     """Return how many electrons of a frame are in the antibonding peak, in units of those of the standard truth."""
     total, standard = (live_image(REFERENCE, GAP_MEAN, GAMMA1_MEAN, one).sum() for one in (truth, STANDARD))
@@ -127,6 +179,14 @@ def main() -> None:
             share = peak_share(parse_truth(name))
             row.append(f"{errors(seen['standard'], frames=frames, dose=dose * share).rms:.2f} (x{share:.2f})")
             sys.stdout.write("| " + " | ".join(row) + " |\n")
+            sys.stdout.flush()
+        sys.stdout.write(
+            f"\n{COUNTS * dose:g} counts on a face that waves: found, error and claim (deg), rms, planned\n"
+        )
+        for name in names:
+            f = followed(parse_truth(name), dose=dose, fit_depth=arguments.depths[-1])
+            centre = f"{f.found:.0%} | {f.centre_rms:.3f} {f.centre_claimed:.3f}"
+            sys.stdout.write(f"| {name} | {centre} | {f.rms:.2f} | {f.planned:.2f} |\n")
             sys.stdout.flush()
 
 
