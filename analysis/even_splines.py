@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["even_fit", "onto", "project", "splines", "uneven_basis", "unlike", "variance_of"]
+__all__ = ["even_fit", "project", "smooth_odd", "splines", "unlike", "variance_of", "without_factor"]
 
 Array = NDArray[np.float64]
 
@@ -44,59 +46,34 @@ def variance_of(counts: Array, even: Array) -> Array:
     return np.asarray(np.maximum(shape @ even.T, 0.25 * counts.mean(axis=1, keepdims=True)))
 
 
-def uneven_basis(counts: Array, weight: Array, even: Array, distance: Array) -> Array:
-    """Return the even splines and, band by band, what emission adds that is not as strong on both sides.
-
-    A matrix element multiplies the bands by a smooth factor, and not what is emitted without direction below them: each
-    band's even part E is joined by u E, u^3 E, u and u^3, with u the distance from the centre.
-
-    Parameters
-    ----------
-    counts, weight : ndarray, shape (n_band, n_angle)
-    even : ndarray, shape (n_angle, n_even)
-    distance : ndarray, shape (n_angle,)
-
-    Returns
-    -------
-    ndarray, shape (n_band, n_angle, n_even + 4)
-    """
-    _, shape, _ = even_fit(counts, weight, even)
-    scaled = distance / np.abs(distance).max()
-    level = shape @ even.T
-    level /= level.mean(axis=1, keepdims=True)
-    factors = np.stack([scaled**power for power in POWERS], axis=1)
-    same = np.broadcast_to(
-        np.concatenate([even, factors], axis=1), (len(counts), *np.add(even.shape, (0, len(POWERS))))
-    )
-    return np.concatenate([same, level[:, :, None] * factors], axis=2)
-
-
-def onto(values: Array, basis: Array) -> Array:
-    """Return the products of values (n_band, n_angle) with a basis, (n_angle, n) or one for each band."""
-    return np.asarray(values @ basis if basis.ndim == 2 else (values[:, None, :] @ basis)[:, 0])
-
-
-def made_of(shape: Array, basis: Array) -> Array:
-    """Return what coefficients (n_band, n) make of a basis, shape (n_band, n_angle)."""
-    return np.asarray(shape @ basis.T if basis.ndim == 2 else (basis @ shape[:, :, None])[:, :, 0])
+def smooth_odd(distance: Array) -> Array:
+    """Return odd powers of the distance, as a share of the largest: what a smooth factor is made of; (n_angle, 2)."""
+    return np.stack([(distance / np.abs(distance).max()) ** power for power in POWERS], axis=1)
 
 
 def even_fit(counts: Array, weight: Array, basis: Array) -> tuple[Array, Array, Array]:
     """Return normal matrices, coefficients and residuals of all bands; what no channel tells of stays near 0."""
-    normal = (basis.swapaxes(-1, -2) * weight[:, None, :]) @ basis
-    size = np.trace(normal, axis1=1, axis2=2) / basis.shape[-1]
-    normal += 1e-9 * size[:, None, None] * np.eye(basis.shape[-1])
-    shape = np.asarray(np.linalg.solve(normal, onto(counts * weight, basis)[..., None])[..., 0], dtype=np.float64)
-    return normal, shape, counts - made_of(shape, basis)
+    normal = (basis.T * weight[:, None, :]) @ basis
+    size = np.trace(normal, axis1=1, axis2=2) / basis.shape[1]
+    normal += 1e-9 * size[:, None, None] * np.eye(basis.shape[1])
+    shape = np.asarray(np.linalg.solve(normal, ((counts * weight) @ basis)[..., None])[..., 0], dtype=np.float64)
+    return normal, shape, counts - shape @ basis.T
 
 
 def project(normal: Array, basis: Array, weight: Array, values: Array) -> Array:
     """Return what the basis can make of values."""
-    shape = np.asarray(np.linalg.solve(normal, onto(values * weight, basis)[..., None])[..., 0], dtype=np.float64)
-    return made_of(shape, basis)
+    return np.asarray(np.linalg.solve(normal, ((values * weight) @ basis)[..., None])[..., 0] @ basis.T)
 
 
 def unlike(normal: Array, basis: Array, weight: Array, columns: Array) -> Array:
-    """Return of columns (n_angle, n) what the basis of each band cannot make, shape (n_band, n_angle, n)."""
-    share = np.linalg.solve(normal, basis.swapaxes(-1, -2) @ (weight[:, :, None] * columns))
+    """Return of columns (n_angle, n) what the basis cannot make in each band, shape (n_band, n_angle, n)."""
+    share = np.linalg.solve(normal, basis.T @ (weight[:, :, None] * columns))
     return np.asarray(columns - basis @ share)
+
+
+def without_factor(values: Array, factors: Sequence[Array], weight: Array) -> Array:
+    """Return values (n_band, n_angle) less what is made of them by factors that all bands share."""
+    columns = np.stack([np.ravel(one) for one in factors], axis=1)
+    weighted = columns * weight.ravel()[:, None]
+    share = np.linalg.solve(weighted.T @ columns, weighted.T @ values.ravel())
+    return np.asarray(values - (columns @ share).reshape(values.shape))

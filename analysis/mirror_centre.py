@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc
 
-from microarpes.analysis.even_splines import even_fit, project, splines, uneven_basis, unlike, variance_of
+from microarpes.analysis.even_splines import even_fit, project, smooth_odd, splines, unlike, variance_of, without_factor
 from microarpes.analysis.settings import check_number
 
 __all__ = ["MirrorCentre", "even_centre", "mirror_centre"]
@@ -112,7 +112,7 @@ def mirror_centre(
         Energy channels by which each row is shifted up to straighten the slit's curvature.
     uneven : bool
         Where so much is odd about the centre that noise is not believed, emission may be stronger on one side, by a
-        smooth factor: a matrix element. The error is then twice as large.
+        smooth factor: a matrix element. The error is then half as large again.
 
     Returns
     -------
@@ -218,11 +218,17 @@ def even_centre(
         if variance is None:
             variance = variance_of(counts, even)
         weight = 1.0 / variance
-        basis = uneven_basis(counts, weight, even, at - centre) if uneven else even
+        smooth = smooth_odd(at - centre)
+        basis = np.concatenate([even, smooth], axis=1) if uneven else even
         normal, shape, residual = even_fit(counts, weight, basis)
-        slopes = -shape[:, : even.shape[1]] @ slope.T
+        shape = shape[:, : even.shape[1]]
+        slopes = -shape @ slope.T
         # Freedom of the even part makes the slopes' part that is even no information of the centre.
         free = slopes - project(normal, basis, weight, slopes)
+        if uneven:
+            factors = [(shape @ even.T) * power for power in smooth.T]
+            factors = [one - project(normal, basis, weight, one) for one in factors]
+            free, residual = (without_factor(one, factors, weight) for one in (free, residual))
         information = float((free * weight * free).sum())
         if not information > 0.0:
             return _nothing("flat", 0.0)
@@ -249,18 +255,18 @@ def _judged(
     total = float(counts.sum())
     mean = (counts * weight).sum(axis=1) / weight.sum(axis=1)
     explained = float((weight * ((counts - mean[:, None]) ** 2 - residual**2)).sum())
-    freedom = counts.shape[0] * (basis.shape[-1] - 1)
+    freedom = counts.shape[0] * (basis.shape[1] - 1)
     variation = max(explained - freedom, 0.0) / total
     # Slopes of the spline through noise alone.
     n_even = slope.shape[1]
-    steep = slope if basis.ndim == 2 else unlike(normal, basis, weight, slope)
+    steep = slope if basis.shape[1] == n_even else unlike(normal, basis, weight, slope)
     noise = float((((steep @ np.linalg.inv(normal)[:, :n_even, :n_even]) * steep).sum(axis=2) * weight).sum())
     true = information - noise
     if chdtrc(freedom, max(explained, 0.0)) > CHANCE or variation < LEAST_CONTRAST**2:
         return _nothing("flat", variation**0.5)
     if not true > noise:
         return _nothing("lost", variation**0.5)
-    _, _, left = even_fit(counts, weight, _with(basis, odd))
+    _, _, left = even_fit(counts, weight, np.concatenate([basis, odd], axis=1))
     oddness = float((weight * (residual**2 - left**2)).sum())
     freedom = counts.shape[0] * odd.shape[1] - 1
     p_value = float(chdtrc(freedom, max(oddness, 0.0)))
@@ -269,11 +275,6 @@ def _judged(
         return MirrorCentre(np.nan, np.nan, variation**0.5, asymmetry, p_value, "lost")
     error = (information / true**2) ** 0.5
     return MirrorCentre(centre, error, variation**0.5, asymmetry, p_value, "ok")
-
-
-def _with(basis: Array, odd: Array) -> Array:
-    """Return a basis of one band or of each, joined by the odd splines."""
-    return np.concatenate([basis, np.broadcast_to(odd, (*basis.shape[:-1], odd.shape[1]))], axis=-1)
 
 
 def _coarse(bands: Array, angle: Array, expected: float, reach: float, half_width: float, spacing: float) -> float:
