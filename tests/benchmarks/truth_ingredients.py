@@ -113,14 +113,16 @@ class Followed:
         Part of the frames with a centre.
     centre_rms, centre_claimed : float, deg
         Root mean square error of the centres, and what they claim.
-    rms, planned : float, meV
-        Root mean square error of the joint gap where the windows lay, and with windows as planned.
+    rms, rms_found, planned : float, meV
+        Root mean square error of the joint gap where the windows lay, the same of frames with a centre, and with
+        windows as planned.
     """
 
     found: float
     centre_rms: float
     centre_claimed: float
     rms: float
+    rms_found: float
     planned: float
 
 
@@ -143,14 +145,14 @@ def followed(truth: Truth, *, frames: int = 4, dose: float = 1.0, seed: int = 12
             wrong.append((centre.centre + float(sample.face_tilt_at(*place)), centre.error))
             edc.append([[frame[np.roll(window, s)].sum(axis=0) for window in WINDOWS] for s in (shift, 0)])
     counts, fitter = np.array(edc, dtype=np.float64), GapFitter(ENERGY, **KNOWN, **fit)
-    error = []
-    for i, shift in enumerate((np.array(shifts), 0.0)):
+    found, error = np.isfinite([one[0] for one in wrong]), []
+    for i, shift, chosen in ((0, np.array(shifts), True), (0, np.array(shifts), found), (1, 0.0, True)):
         gap = sample.truth(*np.array(where).T, windows=EDGES, window_shift=shift).gap
         fits = fitter.fit_joint_many(np.ascontiguousarray(counts[:, i]))
-        error.append(float(np.sqrt(np.mean(np.square(fits.delta - gap)[fits.status == "ok"]))))
-    centres = np.array([one for one in wrong if np.isfinite(one[0])])
+        error.append(float(np.sqrt(np.mean(np.square(fits.delta - gap)[(fits.status == "ok") & chosen]))))
+    centres = np.array(wrong)[found]
     rms = np.sqrt(np.mean(np.square(centres), axis=0)) if len(centres) else (np.nan, np.nan)
-    return Followed(len(centres) / len(wrong), float(rms[0]), float(rms[1]), error[0], error[1])
+    return Followed(len(centres) / len(wrong), float(rms[0]), float(rms[1]), *error)
 
 
 def peak_share(truth: Truth) -> float:
@@ -181,12 +183,13 @@ def main() -> None:
             sys.stdout.write("| " + " | ".join(row) + " |\n")
             sys.stdout.flush()
         sys.stdout.write(
-            f"\n{COUNTS * dose:g} counts on a face that waves: found, error and claim (deg), rms, planned\n"
+            f"\n{COUNTS * dose:g} counts on a face that waves: found; centre's error, claimed (deg); rms, of those "
+            "found, of windows as planned\n"
         )
         for name in names:
             f = followed(parse_truth(name), dose=dose, fit_depth=arguments.depths[-1])
             centre = f"{f.found:.0%} | {f.centre_rms:.3f} {f.centre_claimed:.3f}"
-            sys.stdout.write(f"| {name} | {centre} | {f.rms:.2f} | {f.planned:.2f} |\n")
+            sys.stdout.write(f"| {name} | {centre} | {f.rms:.2f} | {f.rms_found:.2f} | {f.planned:.2f} |\n")
             sys.stdout.flush()
 
 
