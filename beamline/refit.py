@@ -30,6 +30,7 @@ from microarpes.beamline.journal import read_documents
 from microarpes.beamline.journal_chunks import CHUNK_EVENTS, JournalChunks
 from microarpes.beamline.moved_windows import check_windows, fermi_edge_sources, frame_path, open_frames, parse_window
 from microarpes.beamline.refit_calibration import INTERPOLATED, LIVE, RefitRefused, told_of, track_of_run
+from microarpes.beamline.refit_depth import depth_lines, shift_of_depth
 from microarpes.beamline.refit_outcome import RefitJournal, describe, store_in_catalog
 from microarpes.beamline.refit_progress import RefitDisplay
 from microarpes.beamline.refit_workers import DaskWorkers, LocalWorkers, Workers, fit_in_order
@@ -288,6 +289,7 @@ def _finish(folder: Path, chunks: JournalChunks, outcome: RefitOutcome, summary:
     """Put the derived run into the catalog, draw and tell; raise if anything is missing."""
     derived = next(doc for name, doc in read_documents(outcome.journal) if name == "start")
     numbers = describe(chunks.start, derived, outcome.journal, outcome.elapsed)
+    numbers["depth_shift"] = shift_of_depth(folder, derived, outcome.journal)
     if problem := store_in_catalog(folder.parent, folder, outcome.journal):
         outcome.problems.append(problem)
     if summary is not None:
@@ -296,6 +298,7 @@ def _finish(folder: Path, chunks: JournalChunks, outcome: RefitOutcome, summary:
     lines = [line for line in summary_text(numbers).splitlines() if not line.startswith("time")]
     rate = outcome.events / outcome.elapsed if outcome.elapsed > 0 else float("nan")
     lines.append(f"time        {outcome.events} events in {outcome.elapsed:.1f} s, {rate:.0f} events/s")
+    lines += depth_lines(numbers["depth_shift"])
     if chunks.stop is None:
         lines.append("the run has no stop document: it was cut off or is still being taken; what is there was fitted")
     lines.append(f"derived run {outcome.uid}\nstored in   {outcome.journal}")

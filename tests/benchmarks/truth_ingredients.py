@@ -1,8 +1,8 @@
 """How wrong the gap of the antinodal pair becomes by each ingredient of ``--truth realistic``.
 
 ``python tests/benchmarks/truth_ingredients.py`` gives the numbers of docs/explanation/what-can-fool-a-gap-map.md: of
-the usual depth of the fit and of others, and last the root mean square error for the standard truth with as many
-electrons in the peak.
+the usual depth of the fit and of others, then the root mean square error for the standard truth with as many electrons
+in the peak, and last by how much the gaps move to the last depth.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microarpes.analysis import GapFitter
+from microarpes.analysis.depth_shift import DepthShift, depth_shift
 from microarpes.analysis.k_f_centre import find_k_f_centre
 from microarpes.sim.flat_field import flat_field
 from microarpes.sim.image_cache import ExpectedImages
@@ -155,6 +156,13 @@ def followed(truth: Truth, *, frames: int = 4, dose: float = 1.0, seed: int = 12
     return Followed(len(centres) / len(wrong), float(rms[0]), float(rms[1]), *error)
 
 
+def shift(seen: Spectra, depth: float, *, dose: float = 1.0, seed: int = 3) -> DepthShift:
+    """Return by how much the gaps of five frames a place move between the usual depth and another, meV."""
+    counts = np.random.default_rng(seed).poisson(np.repeat(seen.edc * dose, 5, axis=0)).astype(np.float64)
+    usual, other = (GapFitter(ENERGY, **KNOWN, fit_depth=d).fit_joint_many(counts).delta for d in (None, depth))
+    return depth_shift(usual, other)
+
+
 def peak_share(truth: Truth) -> float:
     """Return how many electrons of a frame are in the antibonding peak, in units of those of the standard truth."""
     total, standard = (live_image(REFERENCE, GAP_MEAN, GAMMA1_MEAN, one).sum() for one in (truth, STANDARD))
@@ -180,6 +188,8 @@ def main() -> None:
                 row.append(f"{e.bias:+.2f} {e.rms:.2f} {e.claimed:.2f} {e.gamma1:.1f} {e.ok:.0%}")
             share = peak_share(parse_truth(name))
             row.append(f"{errors(seen['standard'], frames=frames, dose=dose * share).rms:.2f} (x{share:.2f})")
+            moved = shift(seen[name], arguments.depths[-1], dose=dose)
+            row.append(f"{moved.mean:+.2f} +- {moved.error:.2f}")
             sys.stdout.write("| " + " | ".join(row) + " |\n")
             sys.stdout.flush()
         sys.stdout.write(
