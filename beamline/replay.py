@@ -102,7 +102,7 @@ def _own_run(folder: Path, served: Path, speed: float, fermi_energy: float | Non
     off = [np.abs(recording.points[axis] - recording.points[f"{axis}_setpoint"]).max() for axis in "xy"]
     data = replay_config(recording, float(max(off)), speed=speed, fermi_energy=fermi_energy).model_dump()
     data |= {"windows": start["windows"], "sample": start.get("sample") or {}}
-    data["analysis"] |= {"follow_k_f": bool(start.get("follow_k_f"))}
+    data["analysis"] |= {"follow_k_f": bool(start.get("follow_k_f")), "fit_depth": start.get("fit_depth")}
     calibration = {**start["calibration"], "time": time.time()}
     if fermi_energy is not None:
         calibration["ef"] = fermi_energy

@@ -7,9 +7,9 @@ import pytest
 
 from microarpes.beamline.config import ConfigError, parse_config, simulated_config
 from microarpes.beamline.journal import read_documents
-from microarpes.beamline.raster_run import start_metadata
 from microarpes.beamline.refit import RefitRefused, refit_run
 from microarpes.beamline.refit_depth import depth_lines, shift_of_depth
+from microarpes.beamline.run_metadata import start_metadata
 
 
 def with_depth(documents, depth):
