@@ -20,6 +20,7 @@ from microarpes.beamline.config_sections import (
     BeamlineSection,
     BeamSection,
     CalibrationSection,
+    CatalogSection,
     ChannelAccessSection,
     CryostatSection,
     ManipulatorSection,
@@ -51,6 +52,7 @@ class Config(Section):
     """A whole beamline."""
 
     beamline: BeamlineSection
+    catalog: CatalogSection = CatalogSection()
     channel_access: ChannelAccessSection = ChannelAccessSection()
     manipulator: ManipulatorSection
     analyser: AnalyserSection
