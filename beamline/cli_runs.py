@@ -58,6 +58,16 @@ def show(
     print_run(directory, run)
 
 
+def reconcile(
+    directory: Directory = Path("microarpes-data"),
+    config: Annotated[Path | None, typer.Option(help="Configuration that names a Tiled server: that one too.")] = None,
+) -> None:
+    """Bring the catalogs up to the journals: write what they lack, close runs that were cut off as interrupted."""
+    from microarpes.beamline.reconcile_catalog import reconcile_catalogs
+
+    sys.stdout.write(reconcile_catalogs(directory, config))
+
+
 def export(
     run: Annotated[str, typer.Argument(help=RUN_HELP)],
     format: Annotated[str, typer.Option(help="nexus, netcdf, csv, or figures.")] = "nexus",

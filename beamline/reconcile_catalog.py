@@ -112,6 +112,37 @@ def _reconcile_server(server: CatalogServer, directory: Path, but: str, told_to_
                 return
 
 
+def reconcile_catalogs(directory: Path, config: Path | None) -> str:
+    """Reconcile the embedded catalog and, where a configuration names one, the server; return a line for each.
+
+    Raises
+    ------
+    CatalogError, microarpes.beamline.config.ConfigError
+        A catalog cannot be opened, or the server does not answer.
+    """
+    server = None
+    if config is not None:
+        from microarpes.beamline.config import load_config
+
+        server = load_config(config).catalog.server()
+    with open_catalog(directory, create=Path(directory).is_dir()) as client:
+        told = _told(str(directory), reconcile(client, directory))
+    if server is not None:
+        try:
+            with server.opened() as client:
+                told += _told(server.uri, reconcile(client, directory, on_server=True))
+        except Exception as error:
+            if does_not_answer(error):
+                raise CatalogError(f"{server.uri} does not answer: {error}; try again when it does") from None
+            raise
+    return told
+
+
+def _told(catalog: str, written: list[str]) -> str:
+    runs = " ".join(uid[:8] for uid in written)
+    return f"{catalog}: " + (f"{len(written)} runs written: {runs}\n" if written else "as the journals are\n")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run it; return the exit status: 0, or 1 after an error, which is one line on stderr."""
     parser = argparse.ArgumentParser(prog="python -m microarpes.beamline.reconcile_catalog", description=__doc__)

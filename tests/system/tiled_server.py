@@ -58,6 +58,8 @@ def as_whom():
 def postgres():
     """Yield the address of a fresh cluster and the environment that holds its password; it is gone afterwards."""
     where, whom, password, port = programs(), as_whom(), secrets.token_hex(8), free_port()
+    if where is None:
+        raise FileNotFoundError("there is no initdb; install Debian's package postgresql")
     # Not below pytest's folders, which no other user may enter.
     folder = Path(tempfile.mkdtemp(prefix="microarpes-postgres-"))
     try:
@@ -80,12 +82,12 @@ def postgres():
             passwords = folder / "pgpass"
             passwords.touch(mode=0o600)
             passwords.write_text(f"127.0.0.1:{port}:*:{USER}:{password}\n")
-            environment = {"PGPASSFILE": str(passwords)}
+            environment = {"PGUSER": USER, "PGPASSFILE": str(passwords)}
             for database in ("tiled_catalog", "tiled_keys"):
                 subprocess.run([where / "createdb", *address, database], check=True, env={**os.environ, **environment})
-            yield f"postgresql://{USER}@127.0.0.1:{port}", environment
+            yield f"postgresql://127.0.0.1:{port}", environment
         finally:
-            process.send_signal(signal.SIGINT)  # fast shutdown
+            process.send_signal(signal.SIGQUIT)  # nothing of it is kept
             process.wait(60)
     finally:
         shutil.rmtree(folder)
@@ -111,10 +113,14 @@ class TiledServer:
             "CATALOG_PASSWORD": self.password, "CATALOG_SECRET": secrets.token_hex(32),
         }  # fmt: skip
         self.process = None
-        for command in (["admin", "initialize-database", f"{database}/tiled_keys"],
-                        ["catalog", "init", f"{database}/tiled_catalog"]):  # fmt: skip
-            subprocess.run([sys.executable, "-m", "tiled", *command], check=True, env=self.environment,
-                           capture_output=True)  # fmt: skip
+        commands = (
+            ["admin", "initialize-database", f"{database}/tiled_keys"],
+            ["catalog", "init", f"{database}/tiled_catalog"],
+        )
+        quiet = {"env": self.environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        made = [subprocess.Popen([sys.executable, "-m", "tiled", *command], **quiet) for command in commands]
+        if any(process.wait(120) for process in made):
+            raise ChildProcessError("the databases could not be initialised")
 
     def start(self):
         command = [sys.executable, "-m", "tiled", "serve", "config", self.folder / "tiled.yml", "--host", "127.0.0.1",
@@ -141,9 +147,3 @@ class TiledServer:
     def kill(self):
         self.process.kill()
         self.process.wait(60)
-
-    def stop(self):
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGCONT)
-            self.process.terminate()
-            self.process.wait(60)
