@@ -13,17 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from small_run import ENERGIES, WINDOWS, derived_documents, raw_documents, write_frames
-from tiled_server import TiledServer, postgres, programs
+from tiled_server import READER, WRITER, TiledServer, postgres, programs
 
 from microarpes.beamline.catalog_compare import difference, journal_content
 from microarpes.beamline.follow_catalog import main
 from microarpes.beamline.journal import JournalWriter
 
 MEASURED = Path(__file__).parents[2] / "docs" / "measured" / "catalog-server.json"
-#: What a follower may do, and what a reader may.
-WRITER = ("read:metadata", "read:data", "write:metadata", "write:data", "create:node", "register", "delete:node",
-          "delete:revision")  # fmt: skip
-READER = ("read:metadata", "read:data")
 #: Longest answer a follower waits for here, s; a freeze lasts longer.
 ANSWER_WITHIN = 1.5
 FREEZE = 2.0

@@ -18,6 +18,10 @@ import httpx
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "tiled-server.md"
 USER = "microarpes"
+#: What a follower may do, and what a reader may.
+WRITER = ("read:metadata", "read:data", "write:metadata", "write:data", "create:node", "register", "delete:node",
+          "delete:revision")  # fmt: skip
+READER = ("read:metadata", "read:data")
 
 
 def programs():
