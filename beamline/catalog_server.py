@@ -61,12 +61,13 @@ class CatalogServer:
         from tiled.client import from_uri
 
         patience = httpx.Timeout(self.answer_within, connect=5.0)
-        try:
-            client = from_uri(self.uri, api_key=key, timeout=patience)
-        except httpx.HTTPStatusError as error:
-            if error.response.status_code in (401, 403):
-                raise CatalogError(f"{self.uri} refuses the key in {self.key_variable}; make a new one") from None
-            raise
+        # Asked first: a client that is refused as it is made leaves its connection open.
+        address = f"{self.uri.rstrip('/').removesuffix('/api/v1')}/api/v1/metadata/"
+        answer = httpx.get(address, headers={"Authorization": f"Apikey {key}"}, timeout=patience)
+        if answer.status_code in (401, 403):
+            raise CatalogError(f"{self.uri} refuses the key in {self.key_variable}; make a new one")
+        answer.raise_for_status()
+        client = from_uri(self.uri, api_key=key, timeout=patience)
         try:
             if "CatalogOfBlueskyRuns" not in {spec.name for spec in client.specs}:
                 raise CatalogError(
