@@ -144,6 +144,7 @@ def _explain(problem: Any) -> str:
         return f"{key} is missing; every beamline has to say it"
     message = problem["msg"].removeprefix("Value error, ")
     whole = isinstance(problem["input"], dict) or problem["loc"] == ("windows",)  # too much for a line
+    whole = whole or problem["loc"][:1] == ("catalog",)  # it may hold a key
     found = "" if whole else f" (found {problem['input']!r})"
     return f"{key}: {message}{found}"
 

@@ -85,7 +85,7 @@ class Journals:
 
 def strike(server, number):
     """Kill the server and start it again, or freeze it for longer than anybody waits for an answer."""
-    if number % 3 == 1:
+    if number % 4 == 1:
         server.kill()
         server.start()
     else:
