@@ -21,12 +21,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from microarpes.beamline.run_search import RunSearch, run_temperature, sample_name
+from microarpes.beamline.run_search import INTERRUPTED, RunSearch, run_status, run_temperature, sample_name
 
 FOLDER = "catalog"
 CONFIG = "config.yml"
 DATABASE = "catalog.db"
 INITIALISED = "initialised"
+#: What is listed of a run, and searched but for a text; the axes of a raster make its start document long.
+_LISTED = (
+    "{start: start.{uid: uid, time: time, plan_name: plan_name, sample: sample, num_points: num_points,"
+    " original_run_uid: original_run_uid, calibration: calibration.{temperature: temperature},"
+    " series: series.{settings: settings.{temperature: temperature}}}, stop: stop}"
+)
 
 
 class CatalogError(Exception):
@@ -52,7 +58,8 @@ class RunSummary:
     points : int or None
         Events of the stream `primary`; None while the run is open.
     exit_status : str
-        ``success``, ``fail``, ``abort``, or ``open`` while there is no stop document.
+        ``success``, ``fail``, ``abort``, ``interrupted`` where what took it was gone, or ``open`` while there is no
+        stop document.
     reason : str
         Why it ended early; empty otherwise.
     original_run : str or None
@@ -197,7 +204,7 @@ def open_catalog(directory: Path, *, create: bool = False) -> Iterator[Any]:
 
 
 def _open_application(config: Path) -> Any:
-    _quiet()
+    quiet_zarr()
     from tiled.client.context import Context
     from tiled.config import construct_build_app_kwargs, parse_configs
     from tiled.server.app import build_app
@@ -215,7 +222,8 @@ def _open_application(config: Path) -> Any:
             ) from error
 
 
-def _quiet() -> None:
+def quiet_zarr() -> None:
+    """Silence a warning about fixed-width strings."""
     # Fixed-width strings (`status` of the fits) have no entry in the Zarr v3 standard yet; zarr-python reads and
     # writes them, the same at every version so far, and a test compares them bit for bit.
     from zarr.errors import UnstableSpecificationWarning
@@ -235,17 +243,17 @@ def list_runs(client: Any, *, derived: bool = False, search: RunSearch | None = 
     search : RunSearch, optional
         List only what it finds.
     """
-    if search is not None and math.isfinite(search.since):
-        from tiled.queries import Comparison
+    from microarpes.beamline.catalog_listing import list_entries
 
-        client = client.search(Comparison("ge", "start.time", search.since))  # what is derived from a run is younger
+    since = search.since if search is not None and math.isfinite(search.since) else None
     starts: list[tuple[dict[str, Any], dict[str, Any]]] = []
     children: dict[str, list[tuple[float, str]]] = {}
-    for uid, run in client.items():
-        start = dict(run.metadata.get("start") or {"uid": uid})
-        starts.append((start, dict(run.metadata.get("stop") or {})))
+    # What is derived from a run is younger than the run. A text is looked for in all that is known of it.
+    for entry in list_entries(client, "" if search is not None and search.text else _LISTED, since):
+        start, stop = dict(entry.get("start") or {}), dict(entry.get("stop") or {})
+        starts.append((start, stop))
         if original := start.get("original_run_uid"):
-            children.setdefault(original, []).append((float(start.get("time", 0.0)), uid))
+            children.setdefault(original, []).append((float(start["time"]), start["uid"]))
     wanted = [each for each in starts if search is None or search.finds(*each)]
     summaries = [_summary(start, stop, children) for start, stop in wanted]
     shown = [run for run in summaries if derived or run.original_run is None]
@@ -261,7 +269,7 @@ def _summary(start: dict[str, Any], stop: dict[str, Any], children: dict[str, li
         sample=sample_name(start),
         planned=start.get("num_points"),
         points=(stop.get("num_events") or {}).get("primary", 0) if stop else None,
-        exit_status=str(stop.get("exit_status", "open")),
+        exit_status=INTERRUPTED if run_status(stop) == INTERRUPTED else str(stop.get("exit_status", "open")),
         reason=str(stop.get("reason", "")),
         original_run=start.get("original_run_uid"),
         derived_runs=tuple(child for _, child in sorted(children.get(uid, []))),

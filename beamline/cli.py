@@ -25,7 +25,18 @@ from microarpes.beamline.cli_options import (
     parse_pair,
     parse_points,
 )
-from microarpes.beamline.cli_runs import anisotropy, compare, doctor, domains, export, refit, report, runs, show
+from microarpes.beamline.cli_runs import (
+    anisotropy,
+    compare,
+    doctor,
+    domains,
+    export,
+    reconcile,
+    refit,
+    report,
+    runs,
+    show,
+)
 
 if TYPE_CHECKING:
     from microarpes.plans.shapes import Shape
@@ -246,6 +257,7 @@ def replay(
 
 
 app.command()(runs)
+app.command()(reconcile)
 for verb in (show, refit, report, export, anisotropy, compare, doctor, domains):
     app.command(context_settings=RUN_NAMES)(verb)
 

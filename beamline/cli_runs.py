@@ -25,7 +25,7 @@ def runs(
     since: Annotated[str | None, typer.Option(help="Only from this day or time on, 2026-11-26T08:30.")] = None,
     until: Annotated[str | None, typer.Option(help="Only up to this time, or to the end of this day.")] = None,
     text: Annotated[str, typer.Option(help="Only with this anywhere in what is known of the run.")] = "",
-    status: Annotated[str | None, typer.Option(help="Only success, stopped, abort, fail or open.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only success, stopped, abort, fail, interrupted, open.")] = None,
     temperature: Annotated[str | None, typer.Option(help="Only at this temperature, or LOW,HIGH; K.")] = None,
 ) -> None:
     """List the runs of the catalog, or those that are looked for."""
@@ -56,6 +56,16 @@ def show(
     from microarpes.beamline.browse import print_run
 
     print_run(directory, run)
+
+
+def reconcile(
+    directory: Directory = Path("microarpes-data"),
+    config: Annotated[Path | None, typer.Option(help="Configuration that names a Tiled server: that one too.")] = None,
+) -> None:
+    """Bring the catalogs up to the journals: write what they lack, close runs that were cut off as interrupted."""
+    from microarpes.beamline.reconcile_catalog import reconcile_catalogs
+
+    sys.stdout.write(reconcile_catalogs(directory, config))
 
 
 def export(

@@ -20,6 +20,7 @@ from microarpes.beamline.config_sections import (
     BeamlineSection,
     BeamSection,
     CalibrationSection,
+    CatalogSection,
     ChannelAccessSection,
     CryostatSection,
     ManipulatorSection,
@@ -51,6 +52,7 @@ class Config(Section):
     """A whole beamline."""
 
     beamline: BeamlineSection
+    catalog: CatalogSection = CatalogSection()
     channel_access: ChannelAccessSection = ChannelAccessSection()
     manipulator: ManipulatorSection
     analyser: AnalyserSection
@@ -142,6 +144,7 @@ def _explain(problem: Any) -> str:
         return f"{key} is missing; every beamline has to say it"
     message = problem["msg"].removeprefix("Value error, ")
     whole = isinstance(problem["input"], dict) or problem["loc"] == ("windows",)  # too much for a line
+    whole = whole or problem["loc"][:1] == ("catalog",)  # it may hold a key
     found = "" if whole else f" (found {problem['input']!r})"
     return f"{key}: {message}{found}"
 

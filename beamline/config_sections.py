@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from microarpes.beamline.catalog_server import CatalogServer
 from microarpes.beamline.detector import DetectorSection
 from microarpes.devices.analyser_pvs import DRIVERS, AnalyserPVs
 from microarpes.devices.region import AngleWindow, Finite
@@ -46,6 +47,17 @@ class BeamlineSection(Section):
     def time_left(self) -> float:
         """Return what is left of the beamtime, s; infinite where its end is not told."""
         return math.inf if self.beamtime_ends is None else self.beamtime_ends.timestamp() - time.time()
+
+
+class CatalogSection(Section):
+    """A Tiled server that gets every run too, beside the catalog in the folder of the runs; see how-to/tiled-server."""
+
+    uri: Annotated[str, StringConstraints(pattern=r"^https?://[^\s@?#]+$", max_length=200)] | None = None
+    api_key_variable: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = "TILED_API_KEY"
+
+    def server(self) -> CatalogServer | None:
+        """Return the server; None where none is named."""
+        return None if self.uri is None else CatalogServer(self.uri, self.api_key_variable)
 
 
 class ChannelAccessSection(Section):

@@ -13,7 +13,7 @@ import struct
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -209,7 +209,7 @@ class JournalReader:
             self._records.close()
 
 
-def read_documents(path: Path) -> Iterator[tuple[str, Document]]:
+def read_documents(path: Path) -> Generator[tuple[str, Document]]:
     """Yield ``(name, document)`` of every whole record; a torn tail ends the iteration.
 
     Raises

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import time
 from pathlib import Path
 from typing import IO, Any
+
+#: Seconds in which a lock that was only looked at is free again.
+PATIENCE = 0.5
 
 
 def lock_for_writing(file: IO[Any]) -> bool:
     """Take the lock of an open journal until it is closed; return False where another process has it."""
-    return _take(file, fcntl.LOCK_EX)
+    # Who asks `is_being_written` has it for an instant: that must not keep a run from beginning.
+    deadline = time.monotonic() + PATIENCE
+    while not _take(file, fcntl.LOCK_EX):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def is_being_written(path: Path) -> bool:

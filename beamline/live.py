@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from microarpes.beamline.followers import Followers
 from microarpes.beamline.page_server import serve
 from microarpes.beamline.run_names import run_folder
 
@@ -38,7 +39,12 @@ def run_live(
         sys.stdout.write(f"the page: {page}\nCtrl-C ends it; a scan goes on\n")
         sys.stdout.flush()
 
-    serve(
-        directory, run=uid, port=port, address=address, hosts=hosts, view_token=view_token,
-        operator_token=operator_token, told=told,
-    )  # fmt: skip
+    followers = Followers(directory)
+    followers.reconcile()
+    try:
+        serve(
+            directory, run=uid, port=port, address=address, hosts=hosts, view_token=view_token,
+            operator_token=operator_token, told=told,
+        )  # fmt: skip
+    finally:
+        followers.end()

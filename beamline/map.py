@@ -68,7 +68,8 @@ def resume_map(
     from microarpes.beamline.instrument import connect_end_station, prepare_channel_access
 
     prepare_channel_access(config.channel_access)
-    from microarpes.beamline.resume import close_orphan, find_unfinished
+    from microarpes.beamline.orphans import close_orphan
+    from microarpes.beamline.resume import find_unfinished
     from microarpes.beamline.run_names import run_folder
 
     folder = run_folder(directory, name)

@@ -249,7 +249,7 @@ def run_raster(
     engine, journals = make_engine(directory, station)
     server = ControlServer(engine, threading.Event())
     question = question or functools.partial(server.control.question, wait=wait_for_control)
-    followers = Followers(directory)
+    followers = Followers(directory, server=config.catalog.server())
     display = ProgressDisplay(directory, stream)
     watchers = Watcher(followers), Watcher(display)
     for watcher in watchers:
@@ -273,6 +273,8 @@ def run_raster(
             elapsed = time.monotonic() - started
             problems = [] if watchers[0].settle(WATCHER_TIMEOUT) else ["the followers could not be started"]
             problems += followers.wait(follower_timeout)
+            for remark in followers.remarks:
+                print(f"note: {remark}", file=stream, flush=True)
     finally:
         display.close()
         followers.end()

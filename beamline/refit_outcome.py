@@ -194,7 +194,7 @@ def _title(raw: Document, derived: Document) -> str:
 def store_in_catalog(directory: Path, folder: Path, journal: Path) -> str:
     """Write a derived run into the catalog of its directory; return why not, or an empty string."""
     from microarpes.beamline.catalog import open_catalog
-    from microarpes.beamline.follow_catalog import RunWriter
+    from microarpes.beamline.catalog_writer import RunWriter
 
     try:
         with open_catalog(directory, create=True) as client:

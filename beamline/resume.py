@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from microarpes.beamline.engine import RAW_JOURNAL
-from microarpes.beamline.journal import JournalWriter, read_documents, stream_events
+from microarpes.beamline.journal import stream_events
 from microarpes.beamline.journal_lock import is_being_written
 from microarpes.beamline.repeats import series_of
 from microarpes.beamline.run_chain import read_chain
@@ -198,36 +196,6 @@ def _last_calibration(folder: Path, start: Document) -> Document:
         record |= {key: value for key, value in doc["data"].items() if key in record}
     # Made anew for the run, from the detector's factors.
     return {key: value for key, value in record.items() if key != "flat_field"}
-
-
-def close_orphan(folder: Path, reason: str = "interrupted: what took it was gone") -> None:
-    """Write the stop document of a run that was cut off; a run that has one is left as it is.
-
-    Raises
-    ------
-    microarpes.beamline.journal.JournalError
-        Somebody is writing it.
-    """
-    journal = Path(folder) / RAW_JOURNAL
-    writer = JournalWriter(journal)
-    try:
-        start = ""
-        streams: dict[str, str] = {}
-        counts: dict[str, int] = {}
-        for name, doc in read_documents(journal):
-            if name == "stop":
-                return
-            if name == "start":
-                start = doc["uid"]
-            elif name == "descriptor":
-                streams[doc["uid"]] = doc["name"]
-            elif name == "event":
-                stream = streams.get(doc["descriptor"], "primary")
-                counts[stream] = max(counts.get(stream, 0), int(doc["seq_num"]))
-        writer("stop", {"uid": str(uuid.uuid4()), "run_start": start, "time": time.time(), "exit_status": "abort",
-                        "reason": reason, "num_events": counts})  # fmt: skip
-    finally:
-        writer.close()
 
 
 def differences(before: Document, now: Document) -> list[str]:

@@ -9,8 +9,11 @@ from typing import Any
 
 Document = Mapping[str, Any]
 
-#: How a run may have ended: its exit status, `stopped` by the operator after a row, `open` without a stop document.
-STATUSES = ("success", "stopped", "abort", "fail", "open")
+#: How the reason of a run begins that was cut off: a power cut, SIGKILL.
+INTERRUPTED = "interrupted"
+#: How a run may have ended: its exit status, `stopped` by the operator after a row, `interrupted` where what took it
+#: was gone, `open` without a stop document.
+STATUSES = ("success", "stopped", "abort", "fail", "interrupted", "open")
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class RunSearch:
 def run_status(stop: Document) -> str:
     """Return how a run ended: a success with a reason was ended by the operator before its last row."""
     status = str(stop.get("exit_status", "open"))
+    if status == "abort" and str(stop.get("reason", "")).startswith(INTERRUPTED):
+        return INTERRUPTED
     return "stopped" if status == "success" and stop.get("reason") else status
 
 

@@ -67,11 +67,12 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
     from microarpes.beamline.followers import Followers
     from microarpes.beamline.long_spectra import go_to_pixel
     from microarpes.beamline.long_spectra import long_spectrum as spectrum_of_pixel
+    from microarpes.beamline.orphans import close_orphan
     from microarpes.beamline.pixel_places import Pixel, Whereabouts, find_beam, read_places
     from microarpes.beamline.progress import ProgressDisplay
     from microarpes.beamline.raster_run import configured_raster, resumed_raster
     from microarpes.beamline.repeats import repeated
-    from microarpes.beamline.resume import close_orphan, find_unfinished
+    from microarpes.beamline.resume import find_unfinished
     from microarpes.beamline.run_names import run_folder
     from microarpes.beamline.series import configured_series
     from microarpes.beamline.stop_signals import StopSignals
@@ -86,7 +87,7 @@ def session_names(config_file: Path, directory: Path) -> dict[str, Any]:
     engine, journals = make_engine(directory, station)
     server = ControlServer(engine, threading.Event(), at_prompt=True)
     engine.context_managers = [lambda _: StopSignals(server.control).answered()]
-    followers = Followers(directory)
+    followers = Followers(directory, server=config.catalog.server())
     engine.subscribe(Watcher(followers))
     engine.subscribe(Watcher(ProgressDisplay(directory, sys.stdout)))
 
@@ -250,5 +251,7 @@ def open_session(config_file: Path, directory: Path, *, page: bool = False, cont
 
     signals = StopSignals(names["control"].control, interrupt=False)
     with names["control"].listening(directory), shown_page(directory, page, control=control), signals.answered():
+        followers.reconcile()
         IPython.start_ipython(argv=[], user_ns=names, config=settings)
         followers.wait()
+        sys.stdout.write("".join(f"note: {remark}\n" for remark in followers.remarks))

@@ -9,7 +9,7 @@ import pytest
 from microarpes.beamline import follow_catalog
 from microarpes.beamline.catalog import FOLDER
 from microarpes.beamline.catalog_turn import turn_to_write
-from microarpes.beamline.follow_catalog import RunWriter
+from microarpes.beamline.catalog_writer import RunWriter
 
 
 class Catalog:

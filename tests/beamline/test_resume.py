@@ -8,7 +8,8 @@ import pytest
 
 from microarpes.beamline.config import simulated_config
 from microarpes.beamline.journal import JournalError, JournalWriter, read_documents
-from microarpes.beamline.resume import Objections, ResumeError, close_orphan, differences, find_unfinished
+from microarpes.beamline.orphans import close_orphan
+from microarpes.beamline.resume import Objections, ResumeError, differences, find_unfinished
 from microarpes.beamline.run_chain import read_chain, read_map
 from microarpes.beamline.stored_run import NoSuchRun, read_run
 
