@@ -57,6 +57,9 @@ FOLLOWED: dict[str, tuple[str, str]] = {
     "k_f_status": ("", "whether the k_F centre was found"),
 }
 
+#: The same of a refit that corrects for ageing.
+AGED: dict[str, tuple[str, str]] = {"ageing_shift": ("meV", "what was added to the gaps for the ageing of the sample")}
+
 #: Kept as whole numbers, -1 where there is none.
 WHOLE = ("frame_id", "attempt", "seq_num", "run", "frame_row")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -29,6 +29,7 @@ from microarpes.beamline.engine import RAW_JOURNAL
 from microarpes.beamline.journal import read_documents
 from microarpes.beamline.journal_chunks import CHUNK_EVENTS, JournalChunks
 from microarpes.beamline.moved_windows import check_windows, fermi_edge_sources, frame_path, open_frames, parse_window
+from microarpes.beamline.refit_ageing import AgedRun, aged_run, correction_lines
 from microarpes.beamline.refit_calibration import INTERPOLATED, LIVE, RefitRefused, told_of, track_of_run
 from microarpes.beamline.refit_depth import depth_lines, shift_of_depth
 from microarpes.beamline.refit_outcome import RefitJournal, describe, store_in_catalog
@@ -114,6 +115,7 @@ def refit_run(
     calibration: str = "live",
     follow_k_f: bool | None = None,
     fit_depth: float | None = None,
+    correct_ageing: bool = False,
     processes: int | None = None,
     scheduler: str | None = None,
     summary: Path | None = None,
@@ -140,6 +142,8 @@ def refit_run(
         Windows follow the mirror centre of each frame; by default as in the run.
     fit_depth : float, meV, optional
         How far below the gap the fits look; by default as in the run.
+    correct_ageing : bool
+        Gaps are brought back to the start of the map by the slope of the control pixels; see `ageing_correction`.
     processes : int, optional
         All cores by default.
     scheduler : str, optional
@@ -176,9 +180,10 @@ def refit_run(
         str(folder / RAW_JOURNAL), model, policy, edges, track, follows, None if fit_depth is None else 1e-3 * fit_depth
     )
     start = derived_metadata(job, chunks.start)
+    make = aged_run(folder, chunks.start, other_windows=bool(places)) if correct_ageing else DerivedRun
     with _workers(processes, scheduler, job) as workers:
         _say(stream, f"run {chunks.start['uid']}: {model}, gamma0 {policy}, on {workers.description}")
-        outcome = fit_run(folder, job, chunks, start, workers, stream)
+        outcome = fit_run(folder, job, chunks, start, workers, stream, make)
     _finish(folder, chunks, outcome, summary, stream)
     return outcome
 
@@ -222,9 +227,15 @@ def _workers(processes: int | None, scheduler: str | None, job: RefitJob) -> Ite
 
 
 def fit_run(
-    folder: Path, job: RefitJob, chunks: JournalChunks, metadata: Document, workers: Workers, stream: TextIO
+    folder: Path,
+    job: RefitJob,
+    chunks: JournalChunks,
+    metadata: Document,
+    workers: Workers,
+    stream: TextIO,
+    make: Callable[..., DerivedRun | AgedRun] = DerivedRun,
 ) -> RefitOutcome:
-    """Fit all chunks and write the derived run; it is there when this returns and not when this raises.
+    """Fit all chunks and write the derived run that `make` makes; it is there when this returns, not when this raises.
 
     Raises
     ------
@@ -237,7 +248,7 @@ def fit_run(
     failed: list[str] = []
     fitted = without_frame = 0
     try:
-        derived = DerivedRun(journal, metadata, len(metadata["windows"]), job.model)
+        derived = make(journal, metadata, len(metadata["windows"]), job.model)
         with RefitDisplay(stream, int(chunks.start.get("num_points") or 0)) as display:
             for chunk, result in fit_in_order(workers, fit_chunk, job, chunks):
                 if isinstance(result, Exception) or result.code != code:
@@ -297,6 +308,7 @@ def _finish(folder: Path, chunks: JournalChunks, outcome: RefitOutcome, summary:
     # the clock of a raster says nothing of a refit
     lines = [line for line in summary_text(numbers).splitlines() if not line.startswith("time")]
     rate = outcome.events / outcome.elapsed if outcome.elapsed > 0 else float("nan")
+    lines += correction_lines(derived)
     lines.append(f"time        {outcome.events} events in {outcome.elapsed:.1f} s, {rate:.0f} events/s")
     lines += depth_lines(numbers["depth_shift"])
     if chunks.stop is None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microarpes.analysis import GapMap
-from microarpes.analysis.gap_map import K_F_CENTRE
+from microarpes.analysis.gap_map import AGEING, K_F_CENTRE
 from microarpes.beamline.journal import MAGIC, encode_record, read_documents
 from microarpes.beamline.pixel_classes import OUTSIDE
 from microarpes.beamline.planned import planned_mask
@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 _SHOWN = ("joint_delta", "joint_delta_stderr", "joint_gamma1", "joint_status", "joint_deviance", "joint_dof")
 _PLACED = ("pixel", "raw_seq_num", "manipulator_x", "manipulator_y", "total_counts")
 #: The same of a fit whose windows follow k_F.
-_FOLLOWED = (*K_F_CENTRE, "k_f_status")
+_FOLLOWED = (*K_F_CENTRE, *AGEING, "k_f_status")
 #: Pixels whose truth is asked for at a time.
 _TRUTH_PIXELS = 256
 
@@ -188,6 +188,7 @@ def _title(raw: Document, derived: Document) -> str:
     name = sample.get("id", "") if isinstance(sample, dict) else ""
     started = time.strftime("%Y-%m-%d %H:%M", time.localtime(raw["time"]))
     parts = [str(name), started, f"run {raw['uid'][:8]}", f"refit {derived['uid'][:8]} ({derived['model']})"]
+    parts.append("gaps corrected for ageing" if derived.get("ageing_correction") else "")
     return ", ".join(part for part in parts if part)
 
 

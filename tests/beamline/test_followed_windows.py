@@ -7,7 +7,19 @@ import sys
 
 import numpy as np
 import pytest
-from waving_face import CHANNELS, CURVE, EDGES, HOLDER, TILTS, WINDOWS, WavingRun, frames_of_the_run
+from waving_face import (
+    CHANNELS,
+    CURVE,
+    EDGES,
+    HOLDER,
+    TILTS,
+    WINDOWS,
+    FramesAtHand,
+    WavingRun,
+    frames_of_the_run,
+    record,
+    start_of,
+)
 
 from microarpes.analysis import GapMap, LiveGapMap
 from microarpes.analysis.gap_map import K_F_CENTRE
@@ -119,6 +131,14 @@ def test_the_truth_of_a_simulated_run_is_that_of_where_its_windows_lay(streamed)
     expected = Sample(9, undulation=0.5).truth(x, y, windows=EDGES, window_shift=shift).gap
     assert np.array_equal(truth.ravel(), expected)
     assert not np.allclose(expected, Sample(9).truth(x, y, windows=EDGES).gap, atol=0.01)
+
+
+def test_a_look_at_a_control_pixel_has_the_windows_as_planned_for_its_frame_is_not_kept():
+    edc = np.ones((2, 400))
+    followed = FramesAtHand(start_of(record()))
+    followed("descriptor", {"uid": "c", "name": "control"})
+    look = {"descriptor": "c", "time": 1.9e9, "seq_num": 1, "data": {"edc": edc, "k_f_centre": 0.1}}
+    assert followed("event", look)["data"] == {"edc": edc, "k_f_centre": 0.1}
 
 
 def planned(run):
