@@ -38,7 +38,7 @@ READINGS: dict[str, tuple[str, str]] = {
 
 #: Quantities of the fit: what `GapMap` calls it, what it is called here, unit, name in words.
 FITTED: tuple[tuple[str, str, str, str], ...] = (
-    ("delta", "gap", "meV", "gap at k_F"),
+    ("delta", "gap", "meV", "spectral gap at k_F"),
     ("delta_stderr", "gap_error", "meV", "statistical error of the gap, one sigma"),
     ("delta_systematic", "gap_systematic", "meV", "systematic error of the gap"),
     ("upper_limit", "gap_upper_limit", "meV", "upper limit of a gap that was not resolved, 95 %"),

@@ -7,12 +7,14 @@ rows, one pixel after the other. Times are told, not waited for. Every analysis 
 
 from __future__ import annotations
 
-import dataclasses
+from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
 
 from microarpes.analysis import CalibrationTrack, LiveGapMap
+from microarpes.analysis.ageing import ageing_of
+from microarpes.analysis.ageing_correction import NothingToCorrectError, ageing_correction
 from microarpes.analysis.gap_documents import CONTROL
 from microarpes.analysis.k_f_centre import find_k_f_centre
 from microarpes.beamline.config import simulated_config
@@ -31,14 +33,15 @@ from microarpes.sim.incident_flux import Dose
 from microarpes.sim.sample import BEAM_SPOT
 from microarpes.sim.sample_source import CENTRE_ENERGY, SampleSource
 from microarpes.sim.storage_ring import FULL_CURRENT
+from microarpes.sim.truth import parse_truth
 
 #: When the raster begins; how long a pixel takes with all that is between two, s.
 BEGAN, PIXEL_S = 1.8e9, 10.0
-#: Exposures of a reference; where the holder is, um.
-REFERENCE_EXPOSURES, HOLDER = 10, (180.0, 0.0)
+#: Where the holder is, um.
+HOLDER = (180.0, 0.0)
 WINDOW = Window(CENTRE_ENERGY, 1e-3, 300, 15.0, 1.0)
-#: One second at full ring current.
-DOSE = Dose(1.0, FULL_CURRENT, 1.0)
+#: One second at full ring current; a reference is ten exposures.
+DOSE, REFERENCE_DOSE = Dose(1.0, FULL_CURRENT, 1.0), Dose(10.0, 10.0 * FULL_CURRENT, 1.0)
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Effects:
     every_rows : int
         Rows between references, and looks.
     truth : str
-        What the simulation emits: ``ideal``, or another that `SampleSource` knows.
+        What the simulation emits, by the name of its ``--truth``.
     """
 
     undulation: float = 0.0
@@ -75,7 +78,7 @@ class Effects:
     step: float = 10.0
     counts: float = 6e5
     every_rows: int = 2
-    truth: str = "ideal"
+    truth: str = "standard"
 
 
 class EvenSample(AgeingSample):
@@ -107,27 +110,27 @@ class SimulatedMap:
         make = EvenSample if effects.homogeneous else AgeingSample
         ageing = Ageing(per_hour=effects.ageing / self.seconds * 3600.0)
         self.sample = make(seed, ageing, lambda: self.now, undulation=effects.undulation)
-        told = {} if effects.truth == "ideal" else {"truth": effects.truth}
-        self.source = SampleSource(self.sample, seed=seed, rate=effects.counts, **told)
+        self.source = SampleSource(self.sample, seed=seed, rate=effects.counts, truth=parse_truth(effects.truth))
         if images is not None:
-            self.source._expected._cuts = images
+            self.source._expected._cuts = images.setdefault(effects.truth, OrderedDict())
         self.energy, self.angle = self.source.axes(WINDOW)
         self.channels = [window.channels(self.angle) for window in self.config.windows]
         self.attempts = 0
         self._take()
 
-    def frame(self, x, y):
-        """Return the counts of one exposure at a place, now."""
+    def frame(self, x, y, dose=DOSE):
+        """Return the counts of an exposure at a place, now."""
         self.attempts += 1
         drifted = self.effects.drift * self.now / self.seconds
         pose = Pose(x, y, 0.0, antinodal_polar(100.0), 0.0, 0.0, x, y)
-        return self.source.frame(WINDOW, Conditions(100.0, 10.0, drifted), [pose], DOSE, self.attempts).counts
+        return self.source.frame(WINDOW, Conditions(100.0, 10.0, drifted), [pose], dose, self.attempts).counts
 
     def _take(self):
         """Take all frames in order of time."""
         points = list(self.grid.points())
-        controls = [point for point in points if self.truth_at([point.x], [point.y]).live_fraction[0] > 0.99]
-        controls = spread(controls, 3)
+        live = self.truth_at([point.x for point in points], [point.y for point in points]).live_fraction > 0.99
+        on_flake = [point for point, on in zip(points, live, strict=True) if on]
+        controls = spread(on_flake, 3) if on_flake else []
         self.pixels, self.looks, self.references = [], [], []
         doses = SpotDoses(controls, BEAM_SPOT)
         for row in range(self.effects.points + 1):
@@ -144,9 +147,8 @@ class SimulatedMap:
 
     def _reference(self):
         """Return the calibration record of a reference on the holder, as the plan that measures it writes it."""
-        summed = sum(self.frame(*HOLDER).astype(np.int64) for _ in range(REFERENCE_EXPOSURES))
-        begun = self.begun_with
-        edge = fit_edges(self.energy, sum_windows(summed, self.channels), begun["temperature"], begun)
+        begun, frame = self.begun_with, self.frame(*HOLDER, REFERENCE_DOSE)
+        edge = fit_edges(self.energy, sum_windows(frame, self.channels), begun["temperature"], begun)
         return {**begun, "time": BEGAN + self.now, "ef": list(edge.ef), "ef_error": list(edge.ef_error)}
 
     @property
@@ -164,8 +166,11 @@ class SimulatedMap:
         self.now = now
         return truth
 
-    def documents(self, follow):
-        """Yield the documents of the run; with `follow` it asks for windows that follow k_F."""
+    def documents(self, follow, contrast=True):
+        """Yield the documents of the run; with `follow` it asks for windows that follow k_F.
+
+        Without `contrast` nobody looks at how the frames vary with the angle.
+        """
         grid = {axis: {"num": self.effects.points} for axis in ("x", "y")}
         yield "start", {
             "uid": "raw", "time": BEGAN, "grid": grid, "windows": [w.model_dump() for w in self.config.windows],
@@ -183,26 +188,57 @@ class SimulatedMap:
         numbers = dict.fromkeys(("primary", "control"), 0)
         for when, stream, point, frame, told in sorted(events, key=lambda event: event[0]):
             numbers[stream] += 1
+            varies = angular_contrast(frame, self.energy, self.config.calibration.fermi_energy)
             data = {
                 "pixel": point.pixel, "manipulator_x": point.x, "manipulator_y": point.y, **told,
-                "angular_contrast": angular_contrast(frame, self.energy, self.config.calibration.fermi_energy),
+                "angular_contrast": varies if contrast else np.nan,
                 "total_counts": float(frame.sum()), "edc": sum_windows(frame, self.channels), "frame": frame,
             }  # fmt: skip
             yield "event", {"descriptor": stream, "seq_num": numbers[stream], "time": BEGAN + when, "data": data,
                             "timestamps": {}}  # fmt: skip
         yield "stop", {"exit_status": "success"}
 
-    def fitted(self, *, follow=False, interpolated=False):
+    def fitted(self, *, follow=False, interpolated=False, contrast=True):
         """Fit the map as the follower, or a refit with interpolated references, does; return it and the looks."""
         track = CalibrationTrack.from_records(self.references, len(self.windows)) if interpolated else None
         derived = []
         router = LiveGapMap(lambda name, doc: derived.append((name, doc)), track=track)
         followed = FramesAtHand("") if follow else lambda name, doc: doc
-        for name, doc in self.documents(follow):
+        for name, doc in self.documents(follow, contrast):
             router(name, followed(name, doc))
         streams = {doc["uid"]: doc["name"] for name, doc in derived if name == "descriptor"}
         events = [doc for name, doc in derived if name == "event"]
         return router.gap_map, [look_of(doc) for doc in events if streams[doc["descriptor"]] == CONTROL]
+
+    def corrected(self, *, follow=True, interpolated=True):
+        """Fit the map with all that is known against being fooled, and correct it for ageing where it shows.
+
+        Returns
+        -------
+        gap_map : GapMap
+        ageing : Ageing
+        correction : AgeingCorrection or None
+        """
+        gap_map, looks = self.fitted(follow=follow, interpolated=interpolated)
+        ageing = ageing_of(looks)
+        try:
+            correction = ageing_correction(ageing, BEGAN)
+        except NothingToCorrectError:
+            return gap_map, ageing, None
+        for when, point, _ in self.pixels:
+            place = divmod(point.pixel, self.effects.points)
+            names = ("delta", "delta_systematic", "joint_delta", "joint_delta_systematic")
+            record = {name: getattr(gap_map, name)[(..., *place)] for name in names}
+            for name, value in correction.corrected(record, BEGAN + when).items():
+                getattr(gap_map, name)[(..., *place)] = value
+        return gap_map, ageing, correction
+
+    def error_of(self, gap_map):
+        """Return fitted minus true gap of the pixels that are ``ok``, the windows where they lay, meV."""
+        shift = np.nan_to_num(gap_map.window_shift.ravel())
+        truth = self.truth_at(gap_map.manipulator_x.ravel(), gap_map.manipulator_y.ravel(), shift)
+        ok = (gap_map.joint_status.ravel() == "ok") & np.isfinite(truth.gap)
+        return (gap_map.joint_delta.ravel() - truth.gap)[ok]
 
 
 class FramesAtHand(FollowedWindows):
@@ -210,10 +246,3 @@ class FramesAtHand(FollowedWindows):
 
     def _frame(self, doc):
         return doc["data"]["frame"]
-
-
-def alone(effects, name):
-    """Return effects of which only one is left."""
-    clean = Effects()
-    kept = {field: getattr(effects, field) for field in ("homogeneous", "centre", "points", "step", "counts")}
-    return dataclasses.replace(clean, **kept, **{name: getattr(effects, name)})
