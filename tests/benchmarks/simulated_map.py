@@ -63,6 +63,8 @@ class Effects:
     step : float, um
     counts : float
         Of a frame on live flake.
+    rims : float
+        Part of the electrons that the analyser loses at the rims of the slit.
     every_rows : int
         Rows between references, and looks.
     truth : str
@@ -77,6 +79,7 @@ class Effects:
     points: int = 10
     step: float = 10.0
     counts: float = 6e5
+    rims: float = 0.0
     every_rows: int = 2
     truth: str = "standard"
 
@@ -123,7 +126,11 @@ class SimulatedMap:
         self.attempts += 1
         drifted = self.effects.drift * self.now / self.seconds
         pose = Pose(x, y, 0.0, antinodal_polar(100.0), 0.0, 0.0, x, y)
-        return self.source.frame(WINDOW, Conditions(100.0, 10.0, drifted), [pose], dose, self.attempts).counts
+        counts = self.source.frame(WINDOW, Conditions(100.0, 10.0, drifted), [pose], dose, self.attempts).counts
+        if not self.effects.rims:
+            return counts
+        kept = 1.0 - self.effects.rims * (self.angle / self.angle[-1]) ** 2
+        return np.random.default_rng([self.seed, self.attempts]).binomial(counts, kept[:, None]).astype(counts.dtype)
 
     def _take(self):
         """Take all frames in order of time."""
