@@ -217,7 +217,7 @@ class SimulatedMap:
         events = [doc for name, doc in derived if name == "event"]
         return router.gap_map, [look_of(doc) for doc in events if streams[doc["descriptor"]] == CONTROL]
 
-    def corrected(self, *, follow=True, interpolated=True):
+    def corrected(self):
         """Fit the map with all that is known against being fooled, and correct it for ageing where it shows.
 
         Returns
@@ -226,7 +226,7 @@ class SimulatedMap:
         ageing : Ageing
         correction : AgeingCorrection or None
         """
-        gap_map, looks = self.fitted(follow=follow, interpolated=interpolated)
+        gap_map, looks = self.fitted(follow=True, interpolated=True)
         ageing = ageing_of(looks)
         try:
             correction = ageing_correction(ageing, BEGAN)
