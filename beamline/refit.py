@@ -32,14 +32,11 @@ from microarpes.beamline.moved_windows import check_windows, fermi_edge_sources,
 from microarpes.beamline.refit_ageing import AgedRun, aged_run, correction_lines
 from microarpes.beamline.refit_calibration import INTERPOLATED, LIVE, RefitRefused, told_of, track_of_run
 from microarpes.beamline.refit_depth import depth_lines, shift_of_depth
-from microarpes.beamline.refit_outcome import RefitJournal, describe, store_in_catalog
+from microarpes.beamline.refit_outcome import RefitJournal, describe, ending_of, problems_of, store_in_catalog
 from microarpes.beamline.refit_progress import RefitDisplay
 from microarpes.beamline.refit_workers import DaskWorkers, LocalWorkers, Workers, fit_in_order
 from microarpes.beamline.run_names import run_folder
 from microarpes.beamline.summary import summary_text, write_summary
-
-#: Failed chunks that are named one by one.
-_NAMED = 3
 
 Document = dict[str, Any]
 
@@ -263,8 +260,8 @@ def fit_run(
                 display.advance(chunk.events)
         if not fitted:
             raise RefitFailed(f"nothing was fitted: {failed[0] if failed else f'{chunks.path} holds no event'}")
-        problems = _problems(failed, without_frame)
-        derived.stop(*_ending(chunks, problems))
+        problems = problems_of(failed, without_frame)
+        derived.stop(*ending_of(chunks, problems))
         journal.finish()
     except BaseException:  # Ctrl-C too: what is not whole must not stay
         journal.discard()
@@ -276,24 +273,6 @@ def _reason(result: FittedChunk | Exception, code: str) -> str:
     if isinstance(result, FittedChunk):
         return f"its worker is {result.code}, this is {code}; install the same"
     return f"{type(result).__name__}: {result}"
-
-
-def _problems(failed: list[str], without_frame: int) -> list[str]:
-    problems = failed[:_NAMED]
-    if len(failed) > _NAMED:
-        problems.append(f"and {len(failed) - _NAMED} more chunks failed")
-    if without_frame:
-        problems.append(f"{without_frame} events have no frame of theirs in the frame file and count as bad-input")
-    return problems
-
-
-def _ending(chunks: JournalChunks, problems: list[str]) -> tuple[str, str]:
-    """Return exit status and reason of the derived run: those of the raw one, unless the refit has its own."""
-    if problems:
-        return "fail", "; ".join(problems)
-    if chunks.stop is None:
-        return "abort", "the raw run has no stop document"
-    return str(chunks.stop.get("exit_status", "fail")), str(chunks.stop.get("reason", ""))
 
 
 def _finish(folder: Path, chunks: JournalChunks, outcome: RefitOutcome, summary: Path | None, stream: TextIO) -> None:
