@@ -242,6 +242,17 @@ def test_the_centre_is_among_what_a_map_is_tested_against(told, raster):
     assert "k_F centre" not in find(followed_feed(raster.folder), 0.0).instrument.tests
 
 
+def test_what_is_said_of_the_map_is_said_of_pixels_whose_k_f_was_found(told):
+    feed = followed_feed(told)
+    whole = find(feed, 0.0)
+    feed.planes["k_f_centre"].flat[1] = np.nan
+    without = find(feed, 0.0)
+    assert (whole.left_out, without.left_out) == (0, 1)
+    assert without.n == without.spread.n == whole.n - 1
+    assert without.lines(None)[-1] == "without 1 pixel whose k_F was not found"
+    assert "whose k_F" not in "".join(whole.lines(None))
+
+
 def test_the_report_tells_how_often_the_centre_was_found_and_draws_it(told, raster):
     section = k_f_centres(gather(read_run(told), {}))
     assert "found in 5 pixels" in section.sentences[0]
