@@ -79,7 +79,8 @@ class Judged:
         rate, rate_error = gap_map.joint_gamma1[ok], gap_map.joint_gamma1_stderr[ok]
         self.constant, self.spread = constant_chi2(gap, error), intrinsic_spread(gap, error)
         self.correlation = found = corrected_correlation(gap, error, rate, rate_error, rho)
-        beyond = abs(found.observed - found.from_errors) / found.observed_stderr
+        # Fisher's transform: with some fifty pixels a correlation of -0.4 is no normal deviate, its arctanh is one.
+        beyond = abs(np.arctanh(found.observed) - np.arctanh(found.from_errors)) * np.sqrt(found.n - 3.0)
         #: Chance of a correlation that is as far from that of the errors.
         self.p_correlation = float(2.0 * norm.sf(beyond))
         #: Whether a correlation of the population is told, and is none within 2 sigma.
