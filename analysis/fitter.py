@@ -1,4 +1,4 @@
-"""`GapFitter`: superconducting gap and scattering rate from EDCs at k_F, one or many, with an honest verdict."""
+"""`GapFitter`: spectral gap and scattering rate from EDCs at k_F, one or many, with an honest verdict."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import event_model
 
-from microarpes.analysis.gap_map import FITTED, JOINT, K_F_CENTRE, POSITIONS
+from microarpes.analysis.gap_map import AGEING, FITTED, JOINT, K_F_CENTRE, POSITIONS
 
 __all__ = ["CONTROL", "DerivedRun", "gap_data_keys"]
 
@@ -24,10 +24,12 @@ def _key(dtype: str, numpy: str, shape: list[int], units: str, model: str) -> di
     return {"dtype": dtype, "dtype_numpy": numpy, "shape": shape, "units": units, "source": f"gap_fit:{model}"}
 
 
-def gap_data_keys(n_window: int, model: str, *, follow_k_f: bool = False) -> dict[str, dict[str, Any]]:
+def gap_data_keys(
+    n_window: int, model: str, *, follow_k_f: bool = False, aged: bool = False
+) -> dict[str, dict[str, Any]]:
     """Describe the data keys of the primary stream; ``"1"`` is the unit of what has none.
 
-    Where the windows follow k_F there is more to tell.
+    Where the windows follow k_F there is more to tell, and where the gaps are corrected for ageing.
     """
     keys = {
         "pixel": _key("integer", "<i8", [], "1", model),
@@ -40,6 +42,8 @@ def gap_data_keys(n_window: int, model: str, *, follow_k_f: bool = False) -> dic
     if follow_k_f:
         keys["k_f_status"] = _key("string", "<U10", [], "1", model)
         keys.update({name: _key("number", "<f8", [], unit, model) for name, unit in K_F_CENTRE.items()})
+    if aged:
+        keys.update({name: _key("number", "<f8", [], unit, model) for name, unit in AGEING.items()})
     return keys
 
 
@@ -51,7 +55,8 @@ class DerivedRun:
     emit : callable
         ``emit(name, document)``.
     metadata : mapping
-        What the start document says besides uid and time; ``follow_k_f`` where the windows follow k_F.
+        What the start document says besides uid and time; ``follow_k_f`` where the windows follow k_F,
+        ``ageing_correction`` where the gaps are corrected for ageing.
     n_window : int
     model : str
     """
@@ -60,7 +65,8 @@ class DerivedRun:
         self._emit = emit
         self._bundle = event_model.compose_run(metadata=dict(metadata))
         emit("start", dict(self._bundle.start_doc))
-        keys = gap_data_keys(n_window, model, follow_k_f=bool(metadata.get("follow_k_f")))
+        told = {"follow_k_f": bool(metadata.get("follow_k_f")), "aged": "ageing_correction" in metadata}
+        keys = gap_data_keys(n_window, model, **told)
         self._model, self._keys = model, keys
         self._stream = self._bundle.compose_descriptor(
             name="primary", data_keys=self._keys, object_keys={"gap_fit": list(self._keys)}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FITTED", "JOINT", "K_F_CENTRE", "POSITIONS", "GapMap"]
+__all__ = ["AGEING", "FITTED", "JOINT", "K_F_CENTRE", "POSITIONS", "GapMap"]
 
 #: Fitted quantities of each window and of the joint fit, with their units.
 FITTED: dict[str, str] = {
@@ -34,6 +34,8 @@ POSITIONS: dict[str, str] = {
 }
 #: Where the windows follow k_F: its middle, and by how much they lie higher than planned.
 K_F_CENTRE: dict[str, str] = {"k_f_centre": "deg", "k_f_centre_error": "deg", "window_shift": "deg"}
+#: Where the gaps are corrected for the ageing of the sample: what was added to them.
+AGEING: dict[str, str] = {"ageing_shift": "meV"}
 
 Key = tuple[float, str, int]
 
@@ -66,6 +68,8 @@ class GapMap:
     k_f_centre, k_f_centre_error, window_shift : ndarray, shape (ny, nx), deg
         The middle between +-k_F in the pixel's frame, and by how much its windows lie higher than planned; NaN in a run
         whose windows do not follow it.
+    ageing_shift : ndarray, shape (ny, nx), meV
+        What was added to the gaps for the ageing of the sample; NaN in a map as it was measured.
     k_f_status : ndarray of str, shape (ny, nx)
         As of `KFCentre`, or why there was nothing to find it in; empty in a run whose windows do not follow it.
     seq_num : ndarray of int, shape (ny, nx)
@@ -81,7 +85,7 @@ class GapMap:
         n = len(self.windows)
         self._planes: dict[str, NDArray[np.float64]] = {
             **{name: np.full((n, ny, nx), np.nan) for name in FITTED},
-            **{name: np.full((ny, nx), np.nan) for name in (*JOINT, *POSITIONS, *K_F_CENTRE)},
+            **{name: np.full((ny, nx), np.nan) for name in (*JOINT, *POSITIONS, *K_F_CENTRE, *AGEING)},
         }
         self.status = np.full((n, ny, nx), "", dtype="<U10")
         self.joint_status = np.full((ny, nx), "", dtype="<U10")

@@ -29,10 +29,11 @@ LEVEL = 1e-4
 MOST_LEVELS = 4
 #: Least angular contrast of a sample: a dispersing band has 0.3 and more.
 CONTRAST = 0.2
-#: Of 20 bins of Poisson counts, variance over mean minus 1 has this error; so many errors are no noise.
+#: Of 20 bins of Poisson counts, variance over noise minus 1 has this error; so many errors are no noise.
 BIN_ERROR, SURE = (2.0 / 19.0) ** 0.5, 3.0
-#: What is taken to lie in a bin of the angular contrast, as a part of all counts: a fifth of them in 20 bins.
-BIN_SHARE = 0.01
+#: What is taken to lie in a bin of the angular contrast, as a part of all counts: a fifth of them in 20 bins, less for
+#: the noise of the energies below, with which they are compared.
+BIN_SHARE = 0.008
 EIGHT = np.ones((3, 3), dtype=int)
 
 
@@ -102,7 +103,7 @@ def sample_region(x: ArrayLike, y: ArrayLike, counts: ArrayLike, beam: ArrayLike
         Counts of each frame, and the beam while it was taken (I0, or what stands for it); NaN where nothing was
         measured.
     contrast : array_like, shape (ny, nx)
-        Angular contrast near E_F, ``sqrt(max(var - mean, 0)) / mean`` of 20 angle bins.
+        Angular contrast near E_F, as of an event.
 
     Raises
     ------

@@ -104,6 +104,10 @@ def refit(
     fit_depth: Annotated[
         float | None, typer.Option(help="How far below the gap the fits look, meV; else as in the run.")
     ] = None,
+    correct_ageing: Annotated[
+        bool,
+        typer.Option("--correct-ageing", help="Bring gaps back to the map's start by the slope of its control pixels."),
+    ] = False,
     directory: Directory = Path("microarpes-data"),
     processes: Annotated[int | None, typer.Option(help="Processes; all cores if left out.")] = None,
     scheduler: Annotated[str | None, typer.Option(help="tcp://HOST:PORT of a Dask scheduler (extra dask).")] = None,
@@ -121,6 +125,7 @@ def refit(
         calibration=calibration,
         follow_k_f=follow_k_f,
         fit_depth=fit_depth,
+        correct_ageing=correct_ageing,
         processes=processes,
         scheduler=scheduler,
         summary=summary,

@@ -104,7 +104,7 @@ class _EdcWriter:
 def _write_entry(entry: Any, start: Mapping[str, Any], folders: Sequence[Path], dataset: xr.Dataset) -> None:
     add_field(entry, "definition", DEFINITION, version=DEFINITION_VERSION, URL=DEFINITION_URL)
     sample = dataset.attrs.get("sample") or "sample"
-    add_field(entry, "title", f"gap map of {sample}, run {str(start['uid'])[:8]}")
+    add_field(entry, "title", f"spectral gap of {sample}, run {str(start['uid'])[:8]}")
     add_field(entry, "start_time", iso_time(float(read_start(folders[0])["time"])))
     last = dataset["time"].values if "time" in dataset else np.empty(0)
     if np.isfinite(last).any():
@@ -128,8 +128,8 @@ def _write_maps(entry: Any, dataset: xr.Dataset) -> None:
     add_field(entry["edc"], "energy", dataset["energy"].values, "eV", type="kinetic", long_name="kinetic energy (eV)")
     fitted = "gap" in dataset
     gap_map = add_group(
-        entry, "gap_map", "NXdata", title="gap at k_F" if fitted else "counts; there is no fit", axes=["y", "x"],
-        signal="gap" if fitted else "total_counts", auxiliary_signals=["gamma1"] if fitted else None,
+        entry, "gap_map", "NXdata", title="spectral gap at k_F" if fitted else "counts; there is no fit",
+        axes=["y", "x"], signal="gap" if fitted else "total_counts", auxiliary_signals=["gamma1"] if fitted else None,
     )  # fmt: skip
     pixels = add_group(entry, "pixels", "NXdata", axes=["y", "x"], signal="total_counts")
     for group in (entry["edc"], gap_map, pixels):

@@ -113,6 +113,10 @@ class FollowedWindows(MovedWindows):
                 summed |= {"edc_beside": np.stack([lower, higher]), "beside_step": beside * step}
         return _with(doc, centre, channels * step, summed)
 
+    def _look(self, doc: Document) -> Document:
+        # Without a frame there is nothing to follow, but it is the same place each time: the run's own windows do.
+        return super()._look(doc) if self._replaced else doc
+
     def _centre(self, frame: NDArray[Any], shift: NDArray[np.intp], ef: float, gain: float, flat: bool) -> KFCentre:
         if flat:  # windows that move would need its factors anew in each pixel
             return KFCentre(math.nan, math.nan, "flat-field")

@@ -164,7 +164,7 @@ def _map(material: Material, picture: bytes | None) -> Section:
         picture = drawn.getvalue()
     numbers = material.numbers
     alt = (
-        f"Maps of the gap at k_F, its statistical error, the scattering rate and the intensity, "
+        f"Maps of the spectral gap at k_F, its statistical error, the scattering rate and the intensity, "
         f"{numbers['n_acquired']} of {numbers['n_points']} pixels measured; histogram of the gap; gap against "
         "scattering rate."
     )

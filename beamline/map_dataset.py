@@ -16,7 +16,7 @@ from microarpes.beamline.engine import RAW_JOURNAL, versions
 from microarpes.beamline.kept_mask import read_mask
 from microarpes.beamline.map_frames import MapFrames, frame_files
 from microarpes.beamline.map_planes import Planes, derived_start, fit_journals, fitted_planes, reading_planes
-from microarpes.beamline.map_terms import FITTED, FOLLOWED, iso_time, reading_terms
+from microarpes.beamline.map_terms import AGED, FITTED, FOLLOWED, iso_time, reading_terms
 from microarpes.beamline.pixel_events import PixelEvent, data_units
 from microarpes.beamline.planned import planned_mask
 from microarpes.beamline.run_chain import read_start
@@ -37,7 +37,7 @@ _OURS: dict[str, tuple[str, str]] = {
     "window_status": ("", "verdict of the fit of a window"),
 }
 _OURS |= {ours: (units, f"{words}, joint fit") for _, ours, units, words in FITTED}
-_OURS |= FOLLOWED
+_OURS |= FOLLOWED | AGED
 _OURS |= {f"window_{ours}": (units, f"{words}, window by itself") for _, ours, units, words in FITTED}
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from microarpes.analysis import GapMap
 from microarpes.beamline.engine import GAP_JOURNAL, RAW_JOURNAL
 from microarpes.beamline.journal import read_documents
-from microarpes.beamline.map_terms import FITTED, FOLLOWED, WHOLE
+from microarpes.beamline.map_terms import AGED, FITTED, FOLLOWED, WHOLE
 from microarpes.beamline.pixel_events import PixelEvent, pixel_events
 from microarpes.beamline.stored_figures import NOT_FITTED
 from microarpes.beamline.stored_run import NoSuchRun
@@ -140,8 +140,8 @@ def fitted_planes(journals: Sequence[Path], start: Mapping[str, Any], measured: 
     -------
     dict of str to ndarray
         By the names of `microarpes.beamline.map_terms.FITTED` and ``status`` the joint fit of all windows,
-        ``[ny, nx]``, and those of `FOLLOWED` where the windows follow k_F; with ``window_`` before it each window by
-        itself, ``[ny, nx, n_window]``. Only ``status``,
+        ``[ny, nx]``, those of `FOLLOWED` where the windows follow k_F and of `AGED` where gaps are corrected for
+        ageing; with ``window_`` before it each window by itself, ``[ny, nx, n_window]``. Only ``status``,
         ``not-fitted`` where something was measured, for a map without a fit.
     """
     if not journals:
@@ -152,6 +152,8 @@ def fitted_planes(journals: Sequence[Path], start: Mapping[str, Any], measured: 
         planes[ours] = getattr(gap_map, f"joint_{theirs}")
     if (gap_map.k_f_status != "").any():
         planes |= {name: getattr(gap_map, name) for name in FOLLOWED}
+    if np.isfinite(gap_map.ageing_shift).any():
+        planes |= {name: getattr(gap_map, name) for name in AGED}
     if gap_map.windows == tuple(str(window["name"]) for window in start["windows"]):
         planes["window_status"] = np.moveaxis(gap_map.status, 0, -1)
         for theirs, ours, _, _ in FITTED:

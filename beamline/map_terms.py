@@ -38,7 +38,7 @@ READINGS: dict[str, tuple[str, str]] = {
 
 #: Quantities of the fit: what `GapMap` calls it, what it is called here, unit, name in words.
 FITTED: tuple[tuple[str, str, str, str], ...] = (
-    ("delta", "gap", "meV", "gap at k_F"),
+    ("delta", "gap", "meV", "spectral gap at k_F"),
     ("delta_stderr", "gap_error", "meV", "statistical error of the gap, one sigma"),
     ("delta_systematic", "gap_systematic", "meV", "systematic error of the gap"),
     ("upper_limit", "gap_upper_limit", "meV", "upper limit of a gap that was not resolved, 95 %"),
@@ -56,6 +56,9 @@ FOLLOWED: dict[str, tuple[str, str]] = {
     "window_shift": ("deg", "by which the windows of the fit lay higher than those of the EDC"),
     "k_f_status": ("", "whether the k_F centre was found"),
 }
+
+#: The same of a refit that corrects for ageing.
+AGED: dict[str, tuple[str, str]] = {"ageing_shift": ("meV", "what was added to the gaps for the ageing of the sample")}
 
 #: Kept as whole numbers, -1 where there is none.
 WHOLE = ("frame_id", "attempt", "seq_num", "run", "frame_row")

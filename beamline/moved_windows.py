@@ -172,9 +172,13 @@ class MovedWindows:
                 return {**doc, "data": self._calibration(float(doc["time"]), doc["data"])}
             if stream == "primary":
                 return self._event(doc)
-            if stream == "control":  # its frame is not kept: its EDCs are those of the windows it was taken with
-                return {**doc, "data": {**doc["data"], "edc": None}}
+            if stream == "control":
+                return self._look(doc)
         return doc
+
+    def _look(self, doc: Document) -> Document:
+        """Leave a look at a control pixel without EDCs: its frame is not kept, and they are of other windows."""
+        return {**doc, "data": {**doc["data"], "edc": None}}
 
     def _start(self, doc: Document) -> Document:
         angle = np.asarray(doc["angle_axis"], dtype=np.float64)

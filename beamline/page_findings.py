@@ -49,6 +49,8 @@ class Findings:
         Pixels with a gap.
     error_correlation : float
         Of the errors of gap and rate of a pixel.
+    left_out : int
+        Pixels with a gap whose k_F was not found, where the windows follow it: they are in none of this.
     """
 
     n: int
@@ -58,6 +60,7 @@ class Findings:
     correlation: CorrectedCorrelation
     instrument: InstrumentalTests
     error_correlation: float
+    left_out: int = 0
 
     def lines(self, spot: tuple[float, float] | None) -> list[str]:
         """Return what is written above the map; `spot` is the beam's size, um FWHM."""
@@ -76,7 +79,10 @@ class Findings:
         else:
             length = f"not resolved ({self.length.reason})"
         beam = "" if spot is None else f" (spot {spot[0]:g} x {spot[1]:g} \N{MICRO SIGN}m)"
-        return [*found, f"correlation length {length}{beam}"]
+        found.append(f"correlation length {length}{beam}")
+        if self.left_out:
+            found.append(f"without {self.left_out} pixel{'s' * (self.left_out > 1)} whose k_F was not found")
+        return found
 
     def warnings(self) -> list[str]:
         """Return with what of the instrument the map goes."""
@@ -113,8 +119,12 @@ def find(feed: RunFeed, error_correlations: float) -> Findings:
     time = feed.planes["time"].copy()
     rows = np.broadcast_to(np.arange(gap.shape[0], dtype=np.float64)[:, None], gap.shape)
     covariates = {"row": rows, "time": time, "E_F": fermi_energy(feed, time), "I0": feed.planes["i0"].copy()}
+    left_out = 0
     if feed.follows_k_f:
-        covariates["k_F centre"] = feed.planes["k_f_centre"].copy()
+        covariates["k_F centre"] = centre = feed.planes["k_f_centre"].copy()
+        lost = np.isnan(centre) & np.isfinite(gap)
+        left_out = int(lost.sum())
+        gap[lost] = np.nan  # it is the gap wherever the windows were planned
     return Findings(
         n=int(np.isfinite(gap).sum()),
         constant=constant_chi2(gap, error),
@@ -123,6 +133,7 @@ def find(feed: RunFeed, error_correlations: float) -> Findings:
         correlation=corrected_correlation(gap, error, rate, rate_error, error_correlations),
         instrument=instrumental_tests(gap, error, covariates, at_most=TILES),
         error_correlation=error_correlations,
+        left_out=left_out,
     )
 
 

@@ -250,12 +250,12 @@ def gap_title(start: Mapping[str, Any]) -> str:
     Examples
     --------
     >>> gap_title({"momentum": {"phi": [12.04, 12.02]}})
-    'gap at k_F, phi = 12.0°'
+    'spectral gap at k_F, phi = 12.0°'
     >>> gap_title({})
-    'gap at k_F'
+    'spectral gap at k_F'
     """
     phi = (start.get("momentum") or {}).get("phi")
     if phi is None or not np.isfinite(angles := np.atleast_1d(np.asarray(phi, dtype=np.float64))).all():
-        return "gap at k_F"
+        return "spectral gap at k_F"
     told = dict.fromkeys(f"{angle:.1f}\N{DEGREE SIGN}" for angle in angles)
-    return f"gap at k_F, phi = {', '.join(told)}"
+    return f"spectral gap at k_F, phi = {', '.join(told)}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -29,16 +29,14 @@ from microarpes.beamline.engine import RAW_JOURNAL
 from microarpes.beamline.journal import read_documents
 from microarpes.beamline.journal_chunks import CHUNK_EVENTS, JournalChunks
 from microarpes.beamline.moved_windows import check_windows, fermi_edge_sources, frame_path, open_frames, parse_window
+from microarpes.beamline.refit_ageing import AgedRun, aged_run, correction_lines
 from microarpes.beamline.refit_calibration import INTERPOLATED, LIVE, RefitRefused, told_of, track_of_run
 from microarpes.beamline.refit_depth import depth_lines, shift_of_depth
-from microarpes.beamline.refit_outcome import RefitJournal, describe, store_in_catalog
+from microarpes.beamline.refit_outcome import RefitJournal, describe, ending_of, problems_of, store_in_catalog
 from microarpes.beamline.refit_progress import RefitDisplay
 from microarpes.beamline.refit_workers import DaskWorkers, LocalWorkers, Workers, fit_in_order
 from microarpes.beamline.run_names import run_folder
 from microarpes.beamline.summary import summary_text, write_summary
-
-#: Failed chunks that are named one by one.
-_NAMED = 3
 
 Document = dict[str, Any]
 
@@ -114,6 +112,7 @@ def refit_run(
     calibration: str = "live",
     follow_k_f: bool | None = None,
     fit_depth: float | None = None,
+    correct_ageing: bool = False,
     processes: int | None = None,
     scheduler: str | None = None,
     summary: Path | None = None,
@@ -140,6 +139,8 @@ def refit_run(
         Windows follow the mirror centre of each frame; by default as in the run.
     fit_depth : float, meV, optional
         How far below the gap the fits look; by default as in the run.
+    correct_ageing : bool
+        Gaps are brought back to the start of the map by the slope of the control pixels; see `ageing_correction`.
     processes : int, optional
         All cores by default.
     scheduler : str, optional
@@ -176,9 +177,10 @@ def refit_run(
         str(folder / RAW_JOURNAL), model, policy, edges, track, follows, None if fit_depth is None else 1e-3 * fit_depth
     )
     start = derived_metadata(job, chunks.start)
+    make = aged_run(folder, chunks.start, other_windows=bool(places)) if correct_ageing else DerivedRun
     with _workers(processes, scheduler, job) as workers:
         _say(stream, f"run {chunks.start['uid']}: {model}, gamma0 {policy}, on {workers.description}")
-        outcome = fit_run(folder, job, chunks, start, workers, stream)
+        outcome = fit_run(folder, job, chunks, start, workers, stream, make)
     _finish(folder, chunks, outcome, summary, stream)
     return outcome
 
@@ -222,9 +224,15 @@ def _workers(processes: int | None, scheduler: str | None, job: RefitJob) -> Ite
 
 
 def fit_run(
-    folder: Path, job: RefitJob, chunks: JournalChunks, metadata: Document, workers: Workers, stream: TextIO
+    folder: Path,
+    job: RefitJob,
+    chunks: JournalChunks,
+    metadata: Document,
+    workers: Workers,
+    stream: TextIO,
+    make: Callable[..., DerivedRun | AgedRun] = DerivedRun,
 ) -> RefitOutcome:
-    """Fit all chunks and write the derived run; it is there when this returns and not when this raises.
+    """Fit all chunks and write the derived run that `make` makes; it is there when this returns, not when this raises.
 
     Raises
     ------
@@ -237,7 +245,7 @@ def fit_run(
     failed: list[str] = []
     fitted = without_frame = 0
     try:
-        derived = DerivedRun(journal, metadata, len(metadata["windows"]), job.model)
+        derived = make(journal, metadata, len(metadata["windows"]), job.model)
         with RefitDisplay(stream, int(chunks.start.get("num_points") or 0)) as display:
             for chunk, result in fit_in_order(workers, fit_chunk, job, chunks):
                 if isinstance(result, Exception) or result.code != code:
@@ -252,8 +260,8 @@ def fit_run(
                 display.advance(chunk.events)
         if not fitted:
             raise RefitFailed(f"nothing was fitted: {failed[0] if failed else f'{chunks.path} holds no event'}")
-        problems = _problems(failed, without_frame)
-        derived.stop(*_ending(chunks, problems))
+        problems = problems_of(failed, without_frame)
+        derived.stop(*ending_of(chunks, problems))
         journal.finish()
     except BaseException:  # Ctrl-C too: what is not whole must not stay
         journal.discard()
@@ -265,24 +273,6 @@ def _reason(result: FittedChunk | Exception, code: str) -> str:
     if isinstance(result, FittedChunk):
         return f"its worker is {result.code}, this is {code}; install the same"
     return f"{type(result).__name__}: {result}"
-
-
-def _problems(failed: list[str], without_frame: int) -> list[str]:
-    problems = failed[:_NAMED]
-    if len(failed) > _NAMED:
-        problems.append(f"and {len(failed) - _NAMED} more chunks failed")
-    if without_frame:
-        problems.append(f"{without_frame} events have no frame of theirs in the frame file and count as bad-input")
-    return problems
-
-
-def _ending(chunks: JournalChunks, problems: list[str]) -> tuple[str, str]:
-    """Return exit status and reason of the derived run: those of the raw one, unless the refit has its own."""
-    if problems:
-        return "fail", "; ".join(problems)
-    if chunks.stop is None:
-        return "abort", "the raw run has no stop document"
-    return str(chunks.stop.get("exit_status", "fail")), str(chunks.stop.get("reason", ""))
 
 
 def _finish(folder: Path, chunks: JournalChunks, outcome: RefitOutcome, summary: Path | None, stream: TextIO) -> None:
@@ -297,6 +287,7 @@ def _finish(folder: Path, chunks: JournalChunks, outcome: RefitOutcome, summary:
     # the clock of a raster says nothing of a refit
     lines = [line for line in summary_text(numbers).splitlines() if not line.startswith("time")]
     rate = outcome.events / outcome.elapsed if outcome.elapsed > 0 else float("nan")
+    lines += correction_lines(derived)
     lines.append(f"time        {outcome.events} events in {outcome.elapsed:.1f} s, {rate:.0f} events/s")
     lines += depth_lines(numbers["depth_shift"])
     if chunks.stop is None:

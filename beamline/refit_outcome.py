@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microarpes.analysis import GapMap
-from microarpes.analysis.gap_map import K_F_CENTRE
+from microarpes.analysis.gap_map import AGEING, K_F_CENTRE
 from microarpes.beamline.journal import MAGIC, encode_record, read_documents
+from microarpes.beamline.journal_chunks import JournalChunks
 from microarpes.beamline.pixel_classes import OUTSIDE
 from microarpes.beamline.planned import planned_mask
 from microarpes.beamline.stored_run import read_run, simulated_seed, simulated_undulation
@@ -31,9 +32,11 @@ Floats = NDArray[np.float64]
 _SHOWN = ("joint_delta", "joint_delta_stderr", "joint_gamma1", "joint_status", "joint_deviance", "joint_dof")
 _PLACED = ("pixel", "raw_seq_num", "manipulator_x", "manipulator_y", "total_counts")
 #: The same of a fit whose windows follow k_F.
-_FOLLOWED = (*K_F_CENTRE, "k_f_status")
+_FOLLOWED = (*K_F_CENTRE, *AGEING, "k_f_status")
 #: Pixels whose truth is asked for at a time.
 _TRUTH_PIXELS = 256
+#: Failed chunks that are named one by one.
+_NAMED = 3
 
 
 class RefitJournal:
@@ -83,6 +86,25 @@ class RefitJournal:
         if self._file is not None:
             self._file.close()
             self._part.unlink(missing_ok=True)
+
+
+def problems_of(failed: list[str], without_frame: int) -> list[str]:
+    """Return what is missing from a refit: chunks that failed, the first few by name, and frames."""
+    problems = failed[:_NAMED]
+    if len(failed) > _NAMED:
+        problems.append(f"and {len(failed) - _NAMED} more chunks failed")
+    if without_frame:
+        problems.append(f"{without_frame} events have no frame of theirs in the frame file and count as bad-input")
+    return problems
+
+
+def ending_of(chunks: JournalChunks, problems: list[str]) -> tuple[str, str]:
+    """Return exit status and reason of the derived run: those of the raw one, unless the refit has its own."""
+    if problems:
+        return "fail", "; ".join(problems)
+    if chunks.stop is None:
+        return "abort", "the raw run has no stop document"
+    return str(chunks.stop.get("exit_status", "fail")), str(chunks.stop.get("reason", ""))
 
 
 def refitted_map(journal: Path) -> GapMap:
@@ -188,6 +210,7 @@ def _title(raw: Document, derived: Document) -> str:
     name = sample.get("id", "") if isinstance(sample, dict) else ""
     started = time.strftime("%Y-%m-%d %H:%M", time.localtime(raw["time"]))
     parts = [str(name), started, f"run {raw['uid'][:8]}", f"refit {derived['uid'][:8]} ({derived['model']})"]
+    parts.append("gaps corrected for ageing" if derived.get("ageing_correction") else "")
     return ", ".join(part for part in parts if part)
 
 

@@ -110,8 +110,11 @@ def write_gap_map(path: Path | IO[bytes], picture: MapPicture, title: str = "") 
 
 
 def gap_label(phi: float | None) -> str:
-    """Return the name of the quantity shown: the gap at k_F, with its angle if that is known."""
-    return "gap at $k_F$" if phi is None else f"gap at $k_F$, $\\phi$ = {phi:.1f}°"
+    """Return the name of the quantity shown: the spectral gap at k_F, with its angle if that is known.
+
+    What opens it is not in one map: it is called superconducting by whoever has also seen it close above Tc.
+    """
+    return "spectral gap at $k_F$" if phi is None else f"spectral gap at $k_F$, $\\phi$ = {phi:.1f}°"
 
 
 def half_pixel_extent(picture: MapPicture) -> tuple[float, float, float, float]:

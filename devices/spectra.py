@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 _CONTRAST_BINS = 20
 #: Energies, eV relative to E_F, in which a dispersing band and a flat metal differ most.
 _CONTRAST_BAND = (-0.15, 0.02)
+#: Counts below that band, in units of those in it, with which its angle profile is compared with theirs.
+_LEAST_BELOW = 0.25
 
 
 def sum_windows(
@@ -54,7 +56,9 @@ def sum_windows(
 def angular_contrast(frame: NDArray[Any], energy_axis: NDArray[np.float64], fermi_energy: float) -> float:
     """Return how much the angle profile near E_F varies beyond counting noise, relative to its mean.
 
-    A polycrystal or a dead patch emits alike at all angles (about 0); a dispersing band does not (0.3 and more).
+    A polycrystal or a dead patch emits alike at all angles (about 0); a dispersing band does not (0.3 and more). What
+    dims the rims of the slit, or any angle, at all energies alike is no dispersion: the profile is compared with that
+    of the energies below, where the frame holds enough of them.
 
     Parameters
     ----------
@@ -66,17 +70,31 @@ def angular_contrast(frame: NDArray[Any], energy_axis: NDArray[np.float64], ferm
     Returns
     -------
     float
-        ``sqrt(max(var - mean, 0)) / mean`` of the counts in 20 angle bins; NaN with fewer angle channels than bins,
-        without a channel within (-150, 20) meV of E_F, or without counts.
+        ``sqrt(max(variance - noise, 0)) / mean`` of the counts in 20 angle bins, about what they would be if the
+        energies within (-150, 20) meV of E_F had the same share of the counts at all angles; about their mean where
+        less than a quarter as much lies below. NaN with fewer angle channels than bins, without a channel near E_F,
+        or without counts there.
     """
     low, high = (fermi_energy + edge for edge in _CONTRAST_BAND)
     band = np.flatnonzero((energy_axis >= low) & (energy_axis <= high))
     if band.size == 0 or frame.shape[0] < _CONTRAST_BINS:
         return float("nan")
-    profile = frame[:, band[0] : band[-1] + 1].sum(axis=1, dtype=np.float64)
-    width = len(profile) // _CONTRAST_BINS
-    binned = profile[: width * _CONTRAST_BINS].reshape(_CONTRAST_BINS, width).sum(axis=1)
-    mean = float(binned.mean())
+    near, below = (_angle_bins(frame[:, part]) for part in (slice(band[0], band[-1] + 1), slice(0, band[0])))
+    mean, deep = float(near.mean()), float(below.mean())
     if not mean > 0:
         return float("nan")
-    return float(np.sqrt(max(float(binned.var(ddof=1)) - mean, 0.0)) / mean)
+    if deep < _LEAST_BELOW * mean:
+        return float(np.sqrt(max(float(near.var(ddof=1)) - mean, 0.0)) / mean)
+    # Of n counts in a bin, n * share are expected near E_F and scatter as a binomial; of what is more there than below
+    # this shows 1 - share.
+    share = mean / (mean + deep)
+    away = near - share * (near + below)
+    variance = float(away @ away) / (_CONTRAST_BINS - 1) - mean * (1.0 - share)
+    return float(np.sqrt(max(variance, 0.0)) / (1.0 - share) / mean)
+
+
+def _angle_bins(frame: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the counts of a part of a frame in 20 angle bins; channels left over at the end do not count."""
+    profile = frame.sum(axis=1, dtype=np.float64)
+    width = len(profile) // _CONTRAST_BINS
+    return np.asarray(profile[: width * _CONTRAST_BINS].reshape(_CONTRAST_BINS, width).sum(axis=1))

@@ -7,7 +7,19 @@ import sys
 
 import numpy as np
 import pytest
-from waving_face import CHANNELS, CURVE, EDGES, HOLDER, TILTS, WINDOWS, WavingRun, frames_of_the_run
+from waving_face import (
+    CHANNELS,
+    CURVE,
+    EDGES,
+    HOLDER,
+    TILTS,
+    WINDOWS,
+    FramesAtHand,
+    WavingRun,
+    frames_of_the_run,
+    record,
+    start_of,
+)
 
 from microarpes.analysis import GapMap, LiveGapMap
 from microarpes.analysis.gap_map import K_F_CENTRE
@@ -121,6 +133,14 @@ def test_the_truth_of_a_simulated_run_is_that_of_where_its_windows_lay(streamed)
     assert not np.allclose(expected, Sample(9).truth(x, y, windows=EDGES).gap, atol=0.01)
 
 
+def test_a_look_at_a_control_pixel_has_the_windows_as_planned_for_its_frame_is_not_kept():
+    edc = np.ones((2, 400))
+    followed = FramesAtHand(start_of(record()))
+    followed("descriptor", {"uid": "c", "name": "control"})
+    look = {"descriptor": "c", "time": 1.9e9, "seq_num": 1, "data": {"edc": edc, "k_f_centre": 0.1}}
+    assert followed("event", look)["data"] == {"edc": edc, "k_f_centre": 0.1}
+
+
 def planned(run):
     """What the fit says of each event with the windows as planned."""
     emitted = []
@@ -220,6 +240,17 @@ def test_a_run_leaves_with_its_k_f_centres(told, raster):
 def test_the_centre_is_among_what_a_map_is_tested_against(told, raster):
     assert "k_F centre" in find(followed_feed(told), 0.0).instrument.tests
     assert "k_F centre" not in find(followed_feed(raster.folder), 0.0).instrument.tests
+
+
+def test_what_is_said_of_the_map_is_said_of_pixels_whose_k_f_was_found(told):
+    feed = followed_feed(told)
+    whole = find(feed, 0.0)
+    feed.planes["k_f_centre"].flat[1] = np.nan
+    without = find(feed, 0.0)
+    assert (whole.left_out, without.left_out) == (0, 1)
+    assert without.n == without.spread.n == whole.n - 1
+    assert without.lines(None)[-1] == "without 1 pixel whose k_F was not found"
+    assert "whose k_F" not in "".join(whole.lines(None))
 
 
 def test_the_report_tells_how_often_the_centre_was_found_and_draws_it(told, raster):

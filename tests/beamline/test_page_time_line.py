@@ -86,16 +86,16 @@ def test_the_reference_energy_is_drawn_from_the_first_with_the_error_of_each_rec
 @pytest.mark.parametrize(
     ("momentum", "title"),
     [
-        ({"phi": [12.04, 12.02]}, "gap at k_F, phi = 12.0\N{DEGREE SIGN}"),
-        ({"phi": [3.0, 42.0]}, "gap at k_F, phi = 3.0\N{DEGREE SIGN}, 42.0\N{DEGREE SIGN}"),
-        ({"phi": [3.0, float("nan")]}, "gap at k_F"),
-        ({}, "gap at k_F"),
-        (None, "gap at k_F"),
+        ({"phi": [12.04, 12.02]}, "spectral gap at k_F, phi = 12.0\N{DEGREE SIGN}"),
+        ({"phi": [3.0, 42.0]}, "spectral gap at k_F, phi = 3.0\N{DEGREE SIGN}, 42.0\N{DEGREE SIGN}"),
+        ({"phi": [3.0, float("nan")]}, "spectral gap at k_F"),
+        ({}, "spectral gap at k_F"),
+        (None, "spectral gap at k_F"),
     ],
 )
 def test_the_map_is_titled_by_the_angle_on_the_fermi_surface_where_the_run_knows_it(momentum, title):
     assert gap_title({"momentum": momentum}) == title
-    assert gap_title({}) == "gap at k_F"
+    assert gap_title({}) == "spectral gap at k_F"
 
 
 def test_the_histogram_shows_mean_spread_and_the_spread_without_the_errors():

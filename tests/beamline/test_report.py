@@ -126,8 +126,8 @@ def test_what_a_raster_does_not_visit_is_left_blank_and_has_no_legend():
 
 
 def test_the_label_names_the_quantity_and_its_angle():
-    assert gap_label(13.2) == "gap at $k_F$, $\\phi$ = 13.2°"
-    assert gap_label(None) == "gap at $k_F$"
+    assert gap_label(13.2) == "spectral gap at $k_F$, $\\phi$ = 13.2°"
+    assert gap_label(None) == "spectral gap at $k_F$"
 
 
 def test_the_correlation_is_printed_with_its_number_of_pixels():

@@ -50,18 +50,30 @@ def test_a_polycrystal_has_no_angular_contrast():
     assert max(contrasts) < 0.03
 
 
+#: Weight within 1.7 deg of the zone face and 100 meV of E_F over a background: 23 % of the profile carries most of it.
+BAND = np.where((abs(ANGLE) < 1.7)[:, None] & (abs(ENERGY - 95.55) < 0.05), 1.0, 0.2)
+
+
 def test_a_band_that_crosses_the_window_has_contrast():
-    # Weight only within +-1.7 deg of the zone face: 23 % of the profile carries it all.
-    rng = np.random.default_rng(3)
-    profile = np.where(abs(ANGLE) < 1.7, 1.0, 0.3)
-    assert angular_contrast(rng.poisson(profile[:, None] * np.ones(400)), ENERGY, 95.6) > 0.4
+    assert angular_contrast(np.random.default_rng(3).poisson(BAND), ENERGY, 95.6) > 0.4
 
 
 def test_contrast_is_a_matter_of_shape_not_of_brightness():
-    profile = np.where(abs(ANGLE) < 1.7, 1.0, 0.3)[:, None] * np.ones(400)
     rng = np.random.default_rng(5)
-    faint, bright = (angular_contrast(rng.poisson(k * profile), ENERGY, 95.6) for k in (1, 50))
+    faint, bright = (angular_contrast(rng.poisson(k * BAND), ENERGY, 95.6) for k in (1, 50))
     assert faint == pytest.approx(bright, rel=0.05)
+
+
+def test_what_dims_the_rims_of_the_slit_at_all_energies_alike_is_no_contrast():
+    rng = np.random.default_rng(6)
+    transmitted = (1.0 - 0.5 * (ANGLE / 7.5) ** 2)[:, None]
+    metal = np.broadcast_to(ENERGY < 95.6, BAND.shape)
+    assert angular_contrast(rng.poisson(10.0 * metal * transmitted), ENERGY, 95.6) < 0.03
+    plain, dimmed = (angular_contrast(rng.poisson(50.0 * frame), ENERGY, 95.6) for frame in (BAND, BAND * transmitted))
+    assert dimmed == pytest.approx(plain, rel=0.15)
+    # Nothing lies below to compare it with: all variation counts.
+    near = ENERGY > 95.45
+    assert angular_contrast(rng.poisson(10.0 * metal * transmitted)[:, near], ENERGY[near], 95.6) > 0.15
 
 
 @pytest.mark.parametrize(
