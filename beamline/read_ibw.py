@@ -22,7 +22,7 @@ from microarpes.beamline.assumed_values import TurnedFrames, ascending, is_told,
 from microarpes.beamline.recording_format import Frames, Recording, RecordingError, check_size, micrometres
 
 _HEADERS = 64 + 320
-_SIZES = struct.Struct("4x13i")
+_SIZES = struct.Struct("4x15i")
 #: Bytes of a number, by Igor's code: floats, integers, and integers without sign.
 _NUMBERS = {0x02: 4, 0x04: 8, 0x08: 1, 0x10: 2, 0x20: 4, 0x48: 1, 0x50: 2, 0x60: 4}
 _ANGLES = ("deg", "degree", "degrees", "°")

@@ -73,9 +73,7 @@ def _check_archive(path: Path) -> None:
         members = archive.infolist()
         names = [member.filename.removesuffix(".npy") for member in members]
         if odd := [name for name in names if name not in known or names.count(name) > 1]:
-            raise RecordingError(
-                f"{path} holds {odd[0][:40]!r}, once or more often; known are {', '.join(sorted(known))}"
-            )
+            raise RecordingError(f"{path} holds {odd[0][:40]!r}, perhaps twice; known are {', '.join(sorted(known))}")
         declared = sum(member.file_size for member in members)
         check_size("the archive", declared, path)
         if declared > _MAX_BYTES:
