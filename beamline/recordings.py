@@ -111,6 +111,8 @@ def _first_bytes(path: Path) -> bytes:
             return file.read(16)
     except OSError as error:
         raise RecordingError(f"{path} cannot be read: {error.strerror}; name {KNOWN}") from error
+    except RuntimeError as error:  # how Python up to 3.12 says that a link leads to itself
+        raise RecordingError(f"{path} cannot be read: {error}; name {KNOWN}") from error
 
 
 def convert(path: Path, out: Path, *, acquire_time: float | None = None, temperature: float | None = None) -> Recording:

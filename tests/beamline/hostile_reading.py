@@ -19,7 +19,7 @@ from microarpes.beamline.recordings import RecordingError, open_recording
 
 #: Bytes beyond what the process has once all libraries are there; the files have some kB.
 MEMORY = 256 * 2**20
-TRUNCATIONS, FLIPS = 24, 80
+TRUNCATIONS, FLIPS = 24, 60
 #: s for one copy; a read takes some milliseconds.
 DEADLINE = 60
 #: How much of the beginning is header, where it is not the whole file.

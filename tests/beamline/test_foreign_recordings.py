@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from foreign_files import ANGLE, ENERGY, NOTE, SES_AXES, counts_of, ibw, write_i05, write_ibw, write_merlin, write_npz
 
+from microarpes.beamline import replay
 from microarpes.beamline.export import export_run
 from microarpes.beamline.recordings import RecordingError, convert, nominal_grid, open_recording
 
@@ -162,6 +163,18 @@ def test_a_cut_of_merlin_says_what_is_assumed(tmp_path):
         opened(tmp_path / "worse.h5")
 
 
+def test_a_replay_says_what_it_assumes(tmp_path):
+    write_merlin(tmp_path / "cut.h5", "Binding", 0.2, -0.01)
+    told = replay._foreign(tmp_path / "cut.h5", tmp_path / "served.h5", 10.0, None).told
+    assert "1 x 1 recorded points, 5 angles x 24 energies, 95.900 to 96.130 eV" in told
+    assert "does not say its x; 0 um is assumed" in told
+    assert "does not say its energy; kinetic energy = photon energy - 4.4 eV - binding energy is assumed" in told
+    write_ibw(tmp_path / "line.ibw", ("Position [mm]", 5.0, 0.5, 4))
+    told = replay._foreign(tmp_path / "line.ibw", tmp_path / "served.h5", 10.0, None).told
+    assert "does not say its x; the order of its axes is assumed" in told
+    assert "does not say its y; 0 um is assumed" in told
+
+
 def test_an_archive_of_numpy_is_read_with_what_it_tells(tmp_path):
     frames = write_npz(tmp_path / "map.npz", temperature=np.linspace(12, 13, 6), title="a metal")
     recording = convert(tmp_path / "map.npz", tmp_path / "out.h5")
@@ -198,9 +211,7 @@ def test_our_own_export_with_its_frames_is_a_recording_of_the_run(own_raster, tm
 
 @real
 def test_the_real_cut_of_ses_has_its_edge_where_it_was_found_by_others():
-    from microarpes.beamline.replay import summed_edge
-
-    edge = summed_edge(Path(REALDATA) / "STO_2_0010STO_2_.ibw")
+    edge = replay.summed_edge(Path(REALDATA) / "STO_2_0010STO_2_.ibw")
     # 42.2410 eV, fitted with another program at 20 K; the axis has 2 meV steps.
     assert (edge.status, edge.ef) == ("ok", pytest.approx(42.241, abs=0.001))
 

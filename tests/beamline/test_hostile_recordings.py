@@ -157,6 +157,8 @@ def test_a_link_out_of_its_folder_is_not_followed_and_one_inside_is(tmp_path):
     (tmp_path / "latest.npz").symlink_to("private.npz")
     with open_recording(tmp_path / "latest.npz") as (recording, _):
         assert recording.n_points == 6
+    (tmp_path / "itself.npz").symlink_to("itself.npz")
+    refused(tmp_path / "itself.npz", "cannot be read")
 
 
 def test_groups_that_are_nested_without_end_are_refused(tmp_path):
