@@ -49,6 +49,8 @@ def read_exported(file: Any, path: Path) -> tuple[Recording, Frames]:
         raise RecordingError(f"{path} has another number of frames than of pixels they are of; export the run again")
     rows = [(number, int(row)) for number, each in enumerate(pixels) for row in np.flatnonzero(each >= 0)]
     order = np.array([pixels[number][row] for number, row in rows], dtype=np.int64)
+    if not rows:
+        raise RecordingError(f"{path} holds no frame that a pixel counts; there is nothing to replay")
     if len(np.unique(order)) != len(order):
         raise RecordingError(f"two frames in {path} are of one pixel; export the run again")
     energy, angle = (
@@ -101,7 +103,7 @@ def _column(file: Any, name: str, order: NDArray[np.int64], path: Path) -> NDArr
     if f"entry/pixels/{name}" not in file:
         return None
     plane = np.asarray(read_numbers(file, f"entry/pixels/{name}", path, 2), dtype=np.float64).ravel()
-    if order.size and order.max() >= plane.size:
+    if order.max() >= plane.size:
         raise RecordingError(
             f"{path} has a frame of pixel {order.max()} in a map of {plane.size}; export the run again"
         )

@@ -83,6 +83,29 @@ def write_merlin(path, scale="Kinetic", first=95.5, step=0.01, **attributes):
     return counts
 
 
+def write_exported(path, pixels=((0, 1, -1), (2, 3)), **replaced):
+    """The parts of our own export that are read, over a map of 2 x 2 pixels, from as many runs as `pixels` names."""
+    detector = "instrument/electronanalyzer/electron_detector"
+    parts = {
+        "instrument/beam_probe/incident_energy": 100.5,
+        "instrument/electronanalyzer/energydispersion/pass_energy": 10.0,
+        "pixels/live_time": np.full((2, 2), 0.5),
+        "pixels/manipulator_x": [[0.0, 10.0], [0.1, 10.1]],
+        "pixels/manipulator_y": [[5.0, 5.0], [9.0, 9.0]],
+    }
+    sets = [counts_of(len(each), seed=number) for number, each in enumerate(pixels)]
+    for number, (each, counts) in enumerate(zip(pixels, sets, strict=True)):
+        place = f"{detector}/raw_data_{number + 1}" if number else f"{detector}/raw_data"
+        named = {"raw": counts, "pixel": np.array(each), "energy": ENERGY, "angular0": ANGLE}
+        parts |= {f"{place}/{name}": values for name, values in named.items()}
+    with h5py.File(path, "w") as file:
+        for name, values in (parts | replaced).items():
+            file[f"entry/{name}"] = values
+        for axis in "xy":
+            file[f"entry/pixels/manipulator_{axis}"].attrs["units"] = "um"
+    return sets
+
+
 def npz_parts(points=6, **replaced):
     columns, rows = math.ceil(points / 2), np.arange(points)
     parts = {

@@ -6,7 +6,19 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from foreign_files import ANGLE, ENERGY, NOTE, SES_AXES, counts_of, ibw, write_i05, write_ibw, write_merlin, write_npz
+from foreign_files import (
+    ANGLE,
+    ENERGY,
+    NOTE,
+    SES_AXES,
+    counts_of,
+    ibw,
+    write_exported,
+    write_i05,
+    write_ibw,
+    write_merlin,
+    write_npz,
+)
 
 from microarpes.beamline import replay
 from microarpes.beamline.export import export_run
@@ -207,6 +219,33 @@ def test_our_own_export_with_its_frames_is_a_recording_of_the_run(own_raster, tm
     linked = export_run(own_raster.directory, "-1")
     with pytest.raises(RecordingError, match=r"external link .*; links are not followed"):
         opened(linked)
+
+
+def test_an_export_of_a_resumed_run_has_the_frames_of_both_and_none_that_no_pixel_counts(tmp_path):
+    first, second = write_exported(tmp_path / "map.nxs")
+    recording, frames = opened(tmp_path / "map.nxs")
+    np.testing.assert_array_equal(frames, [*first[:2], *second])
+    assert recording.points["x"].tolist() == [0.0, 10.0, 0.1, 10.1]
+    assert (recording.acquire_time, recording.pass_energy) == (0.5, 10.0)
+    assert recording.assumed == ("lens_mode", "temperature")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"pixels": ((0, 1), (1, 2))}, "two frames .* are of one pixel"),
+        ({"pixels": ((0, 1, 4),)}, "a frame of pixel 4 in a map of 4"),
+        ({"pixels": ((-1, -1),)}, "holds no frame that a pixel counts"),
+        ({"instrument/electronanalyzer/electron_detector/raw_data/pixel": [0]}, "another number of frames"),
+        ({"instrument/electronanalyzer/electron_detector/raw_data/energy": ENERGY[:5]}, "not of 5 angles x 5 energies"),
+        ({"pixels/manipulator_x": np.full((2, 2), np.nan)}, "no positions 'x'"),
+        ({"pixels/manipulator_y": np.arange(4.0)}, "real numbers in 2 dimensions"),
+    ],
+)
+def test_an_export_whose_parts_do_not_agree_is_refused(tmp_path, options, words):
+    write_exported(tmp_path / "map.nxs", **options)
+    with pytest.raises(RecordingError, match=words):
+        opened(tmp_path / "map.nxs")
 
 
 @real

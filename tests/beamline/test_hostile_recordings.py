@@ -13,7 +13,17 @@ import h5py
 import numpy as np
 import pytest
 from astropy.io import fits
-from foreign_files import SES_AXES, counts_of, ibw, npz_parts, write_i05, write_ibw, write_merlin, write_npz
+from foreign_files import (
+    SES_AXES,
+    counts_of,
+    ibw,
+    npz_parts,
+    write_exported,
+    write_i05,
+    write_ibw,
+    write_merlin,
+    write_npz,
+)
 
 from microarpes.beamline.recordings import RecordingError, convert, open_recording
 
@@ -51,6 +61,7 @@ def corpus(tmp_path):
     write_ibw(folder / "wave.ibw", ("X [mm]", 0.0, 1.0, 2))
     write_i05(folder / "i05.nxs", (2,), [("analyser/sax", [0.1, 0.2], "mm")])
     write_merlin(folder / "merlin.h5")
+    write_exported(folder / "exported.nxs")
     write_bloch(folder / "bloch.h5")
     write_npz(folder / "plain.npz")
     write_npz(folder / "compressed.npz", compressed=True)
@@ -68,7 +79,7 @@ def test_no_damage_does_anything_but_a_refusal_in_one_line(corpus):
     assert done.returncode == 0, done.stderr[-2000:]
     assert "Warning" not in done.stderr, done.stderr  # a file that was left open is told there alone
     report = json.loads(done.stdout)
-    assert len(report) == 8
+    assert len(report) == 9
     for name, counts in report.items():
         assert not counts["wrong"], (name, counts["wrong"][:5], len(counts["wrong"]))
         assert counts["refused"] >= 24, name  # what is cut is refused, at the least
