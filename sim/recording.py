@@ -24,6 +24,8 @@ OPTIONAL = (
 )  # fmt: skip
 #: How far, um, a request may be from a recording's only point, which has no neighbour to tell a step.
 REACH_OF_ONE = 1.0
+#: Frames that claim to be so many times larger than their file are not served.
+MAX_EXPANSION = 64
 
 
 class RecordingError(ValueError):
@@ -115,7 +117,7 @@ def open_recording(path: str | os.PathLike[str]) -> Recording:
         raise RecordingError(f"recording {str(path)!r} is not a readable HDF5 file: {error}") from error
     try:
         return _read(file)
-    except (RecordingError, KeyError, TypeError, ValueError) as error:
+    except Exception as error:  # a damaged file makes HDF5 raise whatever it likes
         file.close()
         raise RecordingError(f"recording {str(path)!r}: {error}") from error
 
@@ -129,6 +131,9 @@ def _read(file: h5py.File) -> Recording:
     n, n_angle, n_energy = frames.shape
     if min(frames.shape) < 1 or frames.dtype.kind not in "iuf":
         raise RecordingError(f"/frames is {frames.dtype} {frames.shape}; need numbers [n, n_angle, n_energy]")
+    size = Path(file.filename).stat().st_size
+    if frames.nbytes > MAX_EXPANSION * size:
+        raise RecordingError(f"/frames claims {frames.nbytes / 2**20:.0f} MiB in a file of {size / 2**20:.2f} MiB")
     energy, flip_energy = _axis(file, "energy", n_energy)
     angle, flip_angle = _axis(file, "angle", n_angle)
     points = {name: _points(file, name, n) for name in ("x", "y")}

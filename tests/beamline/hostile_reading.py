@@ -16,6 +16,8 @@ import numpy as np
 from foreign_files import checked
 
 from microarpes.beamline.recordings import RecordingError, open_recording
+from microarpes.sim.recording import RecordingError as NotServed
+from microarpes.sim.recording import open_recording as open_served
 
 #: Bytes beyond what the process has once all libraries are there; the files have some kB.
 MEMORY = 256 * 2**20
@@ -50,6 +52,17 @@ def read(path):
             assert np.asarray(frames[i]).shape == recording.shape
 
 
+def serve(path):
+    """Take a recording as the simulated devices do."""
+    recording = open_served(path)
+    try:
+        assert recording.frame(0).shape == (recording.angle.size, recording.energy.size)
+    except OSError:
+        pass  # a frame that cannot be read is told to the client that asked for it
+    finally:
+        recording.close()
+
+
 def main(folder):
     opened = []
     sys.addaudithook(lambda event, arguments: opened.append(str(arguments[0])) if event == "open" else None)
@@ -62,16 +75,16 @@ def main(folder):
     work.mkdir()
     for source in sources:
         counts = report[source.name] = {"read": 0, "refused": 0, "wrong": []}
-        target = work / source.name
+        target, reading = work / source.name, serve if source.name == "served.h5" else read
         for what, data in damaged(source):
             target.write_bytes(data)
             opened.clear()
             signal.alarm(DEADLINE)
             print(source.name, what, file=sys.stderr)  # the last line is what a crash was of
             try:
-                read(target)
+                reading(target)
                 counts["read"] += 1
-            except RecordingError as error:
+            except (RecordingError, NotServed) as error:
                 counts["refused"] += 1
                 if "\n" in str(error) or "MemoryError" in str(error):
                     counts["wrong"].append(f"{what}: {error}")

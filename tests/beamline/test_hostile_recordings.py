@@ -3,6 +3,7 @@
 import json
 import os
 import pickle  # noqa: TID251 - to make what must not be read
+import shutil
 import subprocess
 import sys
 import warnings
@@ -67,6 +68,7 @@ def corpus(tmp_path):
     write_npz(folder / "compressed.npz", compressed=True)
     write_fits(folder / "maestro.fits")
     convert(folder / "plain.npz", folder / "recording.h5")
+    shutil.copy(folder / "recording.h5", folder / "served.h5")  # read as the simulated devices read it
     return folder
 
 
@@ -79,7 +81,7 @@ def test_no_damage_does_anything_but_a_refusal_in_one_line(corpus):
     assert done.returncode == 0, done.stderr[-2000:]
     assert "Warning" not in done.stderr, done.stderr  # a file that was left open is told there alone
     report = json.loads(done.stdout)
-    assert len(report) == 9
+    assert len(report) == 10
     for name, counts in report.items():
         assert not counts["wrong"], (name, counts["wrong"][:5], len(counts["wrong"]))
         assert counts["refused"] >= 24, name  # what is cut is refused, at the least

@@ -153,6 +153,16 @@ def test_a_file_that_cannot_be_served_is_refused_with_its_reason(tmp_path, chang
         open_recording(path)
 
 
+def test_frames_that_claim_more_than_the_file_can_hold_are_refused(tmp_path):
+    path = write(tmp_path / "r.h5")
+    with h5py.File(path, "r+") as file:
+        shape = file["frames"].shape
+        del file["frames"]
+        file.create_dataset("frames", (shape[0], 2**20, 2**20), "i4", chunks=(1, 64, 64))
+    with pytest.raises(RecordingError, match=r"claims .* MiB in a file of 0.0"):
+        open_recording(path)
+
+
 def test_data_kept_in_other_files_are_refused(tmp_path):
     path = write(tmp_path / "r.h5")
     with h5py.File(path, "r+") as file:
