@@ -244,7 +244,9 @@ def chaos(
 
 @app.command()
 def replay(
-    recording: Annotated[Path, typer.Argument(help="A recording: FITS raster, HDF5 raster, or the folder of a run.")],
+    recording: Annotated[
+        Path, typer.Argument(help="A file in a format of docs/how-to/replay.md, or the folder of a run.")
+    ],
     speed: Annotated[float, typer.Option(help="How many times faster than recorded.")] = 10.0,
     directory: Directory = Path("microarpes-replay"),
     fermi_energy: Annotated[float | None, typer.Option(help="E_F, eV kinetic, in place of the recording's.")] = None,

@@ -46,7 +46,8 @@ def open_maestro(path: Path) -> Iterator[tuple[Recording, Frames]]:
     with contextlib.ExitStack() as opened:
         with one_clear_error(path, "FITS"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # headers repeat keywords; what matters is checked below
-            hdus = opened.enter_context(fits.open(path, memmap=True, lazy_load_hdus=False))
+            file = opened.enter_context(open(path, "rb"))  # astropy leaves its own open where a header is damaged
+            hdus = opened.enter_context(fits.open(file, memmap=True, lazy_load_hdus=False))
             recording, frames = _read(hdus[0].header, _raster(hdus, path), path)
         yield recording, frames
 

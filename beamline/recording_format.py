@@ -132,6 +132,8 @@ def check_recording(recording: Recording) -> None:
         value = getattr(recording, name)
         if not (np.isfinite(value) and value > 0):
             raise RecordingError(f"{name} of {recording.source} is {value}; it must be a finite number above 0")
+    if unknown := set(recording.assumed) - {*recording.__dataclass_fields__, *POINT_UNITS}:
+        raise RecordingError(f"{recording.source} says that {min(unknown)[:40]!r} is assumed, which no recording has")
     if recording.n_points < 1:
         raise RecordingError(f"{recording.source} holds no point")
 
@@ -214,4 +216,6 @@ def one_clear_error(path: Path, what: str) -> Iterator[None]:
     except RecordingError:
         raise
     except Exception as error:
-        raise RecordingError(f"{path} cannot be read as {what}: {type(error).__name__}: {error}") from error
+        raise RecordingError(
+            f"{path} cannot be read as {what}: {type(error).__name__}: {' '.join(str(error).split())}"
+        ) from error

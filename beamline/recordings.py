@@ -17,7 +17,13 @@ from typing import Any
 from microarpes.beamline.guarded_hdf5 import open_guarded
 from microarpes.beamline.nominal_grid import NominalGrid, nominal_grid
 from microarpes.beamline.read_bloch import is_bloch, read_bloch
+from microarpes.beamline.read_exported import is_exported, read_exported
+from microarpes.beamline.read_i05 import is_i05, read_i05
+from microarpes.beamline.read_ibw import is_ibw, read_ibw
 from microarpes.beamline.read_maestro import SIGNATURE, open_maestro
+from microarpes.beamline.read_merlin import is_merlin, read_merlin
+from microarpes.beamline.read_npz import SIGNATURE as NPZ_SIGNATURE
+from microarpes.beamline.read_npz import read_npz
 from microarpes.beamline.read_recording import is_recording, read_stored
 from microarpes.beamline.recording_format import (
     CheckedFrames,
@@ -31,7 +37,17 @@ from microarpes.beamline.recording_format import (
 __all__ = ["NominalGrid", "Recording", "RecordingError", "convert", "nominal_grid", "open_recording"]
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-KNOWN = "a MAESTRO raster (FITS), a Bloch raster (HDF5) or a recording (HDF5)"
+_LAYOUTS = (
+    (is_recording, read_stored),
+    (is_bloch, read_bloch),
+    (is_i05, read_i05),
+    (is_exported, read_exported),
+    (is_merlin, read_merlin),
+)
+KNOWN = (
+    "a MAESTRO raster (FITS), a wave of SES (Igor), a NumPy archive (npz), or in HDF5 a recording, an export of ours "
+    "with its frames, or the layout of Bloch, I05 or MERLIN"
+)
 
 
 @contextlib.contextmanager
@@ -41,7 +57,7 @@ def open_recording(path: Path) -> Iterator[tuple[Recording, Frames]]:
     Parameters
     ----------
     path : Path
-        A MAESTRO raster, a Bloch raster, or a file in the recording format.
+        See docs/how-to/replay.md for what is read.
 
     Yields
     ------
@@ -63,22 +79,28 @@ def open_recording(path: Path) -> Iterator[tuple[Recording, Frames]]:
                 recording, frames = opened.enter_context(open_maestro(path))
             elif head.startswith(_HDF5_SIGNATURE):
                 recording, frames = _read_hdf5(opened.enter_context(open_guarded(path)), path)
+            elif head.startswith(NPZ_SIGNATURE):
+                recording, frames = read_npz(path)
+            elif is_ibw(head):
+                recording, frames = read_ibw(path)
             else:
                 raise RecordingError(f"{path} starts with {head[:8]!r}; known are {KNOWN}")
         yield recording, CheckedFrames(frames, path)
 
 
 def _read_hdf5(file: Any, path: Path) -> tuple[Recording, Frames]:
-    if is_recording(file):
-        return read_stored(file, path)
-    if is_bloch(file):
-        return read_bloch(file, path)
+    for belongs, read in _LAYOUTS:
+        if belongs(file):
+            return read(file, path)
     found = ", ".join(sorted(file)[:6]) or "nothing"
     raise RecordingError(f"{path} is HDF5 with {found} in it; known are {KNOWN}")
 
 
 def _first_bytes(path: Path) -> bytes:
     try:
+        folder, target = path.parent.resolve(), path.resolve()
+        if path.is_symlink() and not target.is_relative_to(folder):
+            raise RecordingError(f"{path} is a link to {target}, which is not in its folder; name that file itself")
         status = path.stat()
         # Opening a pipe would wait for its other end for ever.
         if not stat.S_ISREG(status.st_mode):
@@ -89,6 +111,8 @@ def _first_bytes(path: Path) -> bytes:
             return file.read(16)
     except OSError as error:
         raise RecordingError(f"{path} cannot be read: {error.strerror}; name {KNOWN}") from error
+    except RuntimeError as error:  # how Python up to 3.12 says that a link leads to itself
+        raise RecordingError(f"{path} cannot be read: {error}; name {KNOWN}") from error
 
 
 def convert(path: Path, out: Path, *, acquire_time: float | None = None, temperature: float | None = None) -> Recording:

@@ -13,6 +13,7 @@ import numpy as np
 
 from microarpes.analysis import fit_fermi_edge
 from microarpes.analysis.fermi_edge import FermiEdgeFit
+from microarpes.beamline.assumed_values import WORK_FUNCTION
 from microarpes.beamline.config import Config, ConfigError, parse_config, simulated_config
 from microarpes.beamline.nominal_grid import NominalGrid
 from microarpes.beamline.read_run import open_recorded_run
@@ -25,8 +26,6 @@ from microarpes.sim.process import running_ioc
 if TYPE_CHECKING:
     from microarpes.beamline.raster_run import RasterOutcome
 
-#: eV; used where nothing better is known than the photon energy.
-WORK_FUNCTION = 4.4
 #: Slack on the recorded jitter of the readbacks, so that rounding refuses nothing.
 SLACK = 1.05
 #: s; no faster than the simulated analyser exposes, whatever the speed.
@@ -220,6 +219,15 @@ def _announcement(
         f"{recording.energy[0]:.3f} to {recording.energy[-1]:.3f} eV; "
         f"E_F taken at {config.calibration.fermi_energy:.4f} eV ({origin})",
     ]
-    for name in recording.assumed:
-        lines.append(f"the recording does not say its {name}; {getattr(recording, name)} is assumed")
+    lines += [
+        f"the recording does not say its {name}; {_assumed(recording, name)} is assumed" for name in recording.assumed
+    ]
     return "\n".join(lines)
+
+
+def _assumed(recording: Recording, name: str) -> str:
+    if name == "energy":
+        return f"kinetic energy = photon energy - {WORK_FUNCTION} eV - binding energy"
+    if name in ("x", "y"):
+        return "the order of its axes" if np.ptp(recording.points[name]) > 0 else f"{recording.points[name][0]:g} um"
+    return str(getattr(recording, name))

@@ -22,6 +22,10 @@ OPTIONAL = (
     "z", "polar", "tilt", "azimuth", "x_setpoint", "y_setpoint", "i0", "time", "temperature", "ring_current",
     "pressure",
 )  # fmt: skip
+#: How far, um, a request may be from a recording's only point, which has no neighbour to tell a step.
+REACH_OF_ONE = 1.0
+#: Frames that claim to be so many times larger than their file are not served.
+MAX_EXPANSION = 64
 
 
 class RecordingError(ValueError):
@@ -72,9 +76,9 @@ class Recording:
 
     @property
     def reach(self) -> float:
-        """How far (um) a request may be from a recorded point: half the median distance of neighbours."""
+        """How far (um) a request may be from a recorded point: half the median distance of neighbours, 1 um for one."""
         if self.n_points < 2:
-            return float("inf")
+            return REACH_OF_ONE
         distance, _ = self._tree.query(self.requested, k=2)
         return 0.5 * float(np.median(distance[:, 1]))
 
@@ -113,7 +117,7 @@ def open_recording(path: str | os.PathLike[str]) -> Recording:
         raise RecordingError(f"recording {str(path)!r} is not a readable HDF5 file: {error}") from error
     try:
         return _read(file)
-    except (RecordingError, KeyError, TypeError, ValueError) as error:
+    except Exception as error:  # a damaged file makes HDF5 raise whatever it likes
         file.close()
         raise RecordingError(f"recording {str(path)!r}: {error}") from error
 
@@ -127,6 +131,9 @@ def _read(file: h5py.File) -> Recording:
     n, n_angle, n_energy = frames.shape
     if min(frames.shape) < 1 or frames.dtype.kind not in "iuf":
         raise RecordingError(f"/frames is {frames.dtype} {frames.shape}; need numbers [n, n_angle, n_energy]")
+    size = Path(file.filename).stat().st_size
+    if frames.nbytes > MAX_EXPANSION * size:
+        raise RecordingError(f"/frames claims {frames.nbytes / 2**20:.0f} MiB in a file of {size / 2**20:.2f} MiB")
     energy, flip_energy = _axis(file, "energy", n_energy)
     angle, flip_angle = _axis(file, "angle", n_angle)
     points = {name: _points(file, name, n) for name in ("x", "y")}
@@ -150,13 +157,21 @@ def _text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _refuse_links(group: h5py.Group) -> None:
-    for name in group:
-        link = group.get(name, getlink=True)
-        if not isinstance(link, h5py.HardLink):
-            raise RecordingError(f"{group.name}/{name} is a {type(link).__name__}; a recording holds its data itself")
-        if isinstance(group[name], h5py.Group):
-            _refuse_links(group[name])
+def _refuse_links(file: h5py.File) -> None:
+    groups, seen = [file], set()
+    while groups:
+        group = groups.pop()
+        for name in group:
+            link = group.get(name, getlink=True)
+            if not isinstance(link, h5py.HardLink):
+                kind = type(link).__name__
+                raise RecordingError(f"{group.name}/{name} is a {kind}; a recording holds its data itself")
+            item = group[name]
+            address = h5py.h5o.get_info(item.id).addr
+            # A group may hold itself, or one that holds it.
+            if isinstance(item, h5py.Group) and address not in seen:
+                seen.add(address)
+                groups.append(item)
 
 
 def _dataset(file: h5py.File, name: str, dimensions: int) -> h5py.Dataset:

@@ -61,6 +61,26 @@ def test_a_request_belongs_to_a_point_within_half_a_step(tmp_path):
     source.stop()
 
 
+def test_a_single_point_answers_at_its_place_alone(tmp_path):
+    path = write(tmp_path / "r.h5")
+    with h5py.File(path, "a") as file:
+        for name in ("frames", *(f"points/{each}" for each in file["points"])):
+            first = file[name][:1]
+            del file[name]
+            file[name] = first
+    source = ReplaySource(open_recording(path))
+    assert source.index_at(100.5, 0.0) == 0
+    assert source.index_at(102.0, 0.0) is None
+    source.stop()
+
+
+def test_a_group_that_holds_itself_is_looked_at_once(tmp_path):
+    path = write(tmp_path / "r.h5")
+    with h5py.File(path, "a") as file:
+        file["again"] = file["/"]
+    open_recording(path).close()
+
+
 def test_without_setpoints_the_readbacks_are_the_points(tmp_path):
     source = ReplaySource(open_recording(write(tmp_path / "r.h5", setpoints=False)))
     assert source.recording.requested[5].tolist() == pytest.approx([110.3, 9.8])
@@ -130,6 +150,16 @@ def test_a_file_that_cannot_be_served_is_refused_with_its_reason(tmp_path, chang
     path = write(tmp_path / "r.h5")
     edit(path, change)
     with pytest.raises(RecordingError, match=message):
+        open_recording(path)
+
+
+def test_frames_that_claim_more_than_the_file_can_hold_are_refused(tmp_path):
+    path = write(tmp_path / "r.h5")
+    with h5py.File(path, "r+") as file:
+        shape = file["frames"].shape
+        del file["frames"]
+        file.create_dataset("frames", (shape[0], 2**20, 2**20), "i4", chunks=(1, 64, 64))
+    with pytest.raises(RecordingError, match=r"claims .* MiB in a file of 0.0"):
         open_recording(path)
 
 
