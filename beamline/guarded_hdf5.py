@@ -9,6 +9,7 @@ from typing import Any
 
 import h5py
 
+from microarpes.beamline.global_heap import check_heaps
 from microarpes.beamline.recording_format import RecordingError, check_size
 
 #: The filters that come with HDF5 and h5py; any other would load code from a plugin folder.
@@ -31,6 +32,7 @@ def open_guarded(path: Path) -> Iterator[Any]:
         The file is not HDF5 or truncated, holds an external or soft link, external storage, a virtual dataset or a
         filter that is not HDF5's own, or declares more data than a file of its size can hold.
     """
+    check_heaps(path)
     try:
         file = h5py.File(path, "r")
     except OSError as error:
