@@ -8,13 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
+from microarpes.beamline.global_heap import check_heaps
 from microarpes.beamline.recording_format import RecordingError, check_size
 
 #: The filters that come with HDF5 and h5py; any other would load code from a plugin folder.
 _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_LZF}
 _FILTERS |= {h5py.h5z.FILTER_SCALEOFFSET, h5py.h5z.FILTER_NBIT, h5py.h5z.FILTER_SZIP}
 _MAX_OBJECTS = 10_000
+#: What an attribute may be: a number, a truth value or a text; h5py may crash on damaged ones of other types.
+_ATTRIBUTES = {h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.ENUM, h5py.h5t.STRING}
+#: Attributes of HDF5's dimension scales, which nothing here reads.
+_NOT_READ = {b"DIMENSION_LIST", b"REFERENCE_LIST"}
 
 
 @contextlib.contextmanager
@@ -31,6 +37,7 @@ def open_guarded(path: Path) -> Iterator[Any]:
         The file is not HDF5 or truncated, holds an external or soft link, external storage, a virtual dataset or a
         filter that is not HDF5's own, or declares more data than a file of its size can hold.
     """
+    check_heaps(path)
     try:
         file = h5py.File(path, "r")
     except OSError as error:
@@ -43,6 +50,7 @@ def open_guarded(path: Path) -> Iterator[Any]:
 def _walk(file: Any, path: Path) -> None:
     seen: set[int] = set()
     groups = [("", file)]
+    _check_attributes(file, "/", path)
     while groups:
         prefix, group = groups.pop()
         for name in group:
@@ -59,10 +67,34 @@ def _walk(file: Any, path: Path) -> None:
             seen.add(address)
             if len(seen) > _MAX_OBJECTS:
                 raise RecordingError(f"{path} holds more than {_MAX_OBJECTS} objects; a recording has a few tens")
+            _check_attributes(item, where, path)
             if isinstance(item, h5py.Group):
                 groups.append((where, item))
             elif isinstance(item, h5py.Dataset):
                 _check_dataset(item, where, path)
+
+
+def _check_attributes(item: Any, where: str, path: Path) -> None:
+    for index in range(h5py.h5a.get_num_attrs(item.id)):
+        attribute = h5py.h5a.open(item.id, index=index)
+        if attribute.name not in _NOT_READ and attribute.get_type().get_class() not in _ATTRIBUTES:
+            raise RecordingError(
+                f"attribute {attribute.name.decode(errors='replace')!r} of {where} in {path} is no number and no text; "
+                "it is not read"
+            )
+
+
+def read_setting(file: Any, place: str) -> Any:
+    """Return what dataset `place` tells: a number, the mean of many; a text, the first of many; None for all else."""
+    dataset = file.get(place)
+    if not isinstance(dataset, h5py.Dataset) or not dataset.size:
+        return None
+    if dataset.dtype.kind in "iuf":
+        return float(np.mean(dataset[()], dtype=np.float64))
+    if h5py.check_string_dtype(dataset.dtype) is None:
+        return None
+    value = np.ravel(dataset[()])[0]
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _kind(link: object) -> str:

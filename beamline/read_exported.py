@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from microarpes.beamline.assumed_values import settings_of
-from microarpes.beamline.guarded_hdf5 import read_numbers
+from microarpes.beamline.guarded_hdf5 import read_numbers, read_setting
 from microarpes.beamline.recording_format import POINT_UNITS, Frames, Recording, RecordingError, micrometres
 
 _ANALYSER = "entry/instrument/electronanalyzer"
@@ -61,10 +60,10 @@ def read_exported(file: Any, path: Path) -> tuple[Recording, Frames]:
         raise RecordingError(
             f"frames in {path} are not of {len(angle)} angles x {len(energy)} energies, as its axes say"
         )
-    told = {name: _setting(file, place) for name, place in _SETTINGS.items()}
+    told = {name: read_setting(file, place) for name, place in _SETTINGS.items()}
     times = _column(file, "live_time", order, path)
     recording = Recording(
-        title=str(_setting(file, "entry/title") or path.stem),
+        title=str(read_setting(file, "entry/title") or path.stem),
         source=path.name,
         points=_points(file, order, path),
         energy=energy,
@@ -108,11 +107,3 @@ def _column(file: Any, name: str, order: NDArray[np.int64], path: Path) -> NDArr
             f"{path} has a frame of pixel {order.max()} in a map of {plane.size}; export the run again"
         )
     return plane[order] if np.all(np.isfinite(plane[order])) else None
-
-
-def _setting(file: Any, place: str) -> Any:
-    stored = file.get(place)
-    if not isinstance(stored, h5py.Dataset) or stored.shape != ():
-        return None
-    value = stored[()]
-    return value.decode(errors="replace") if isinstance(value, bytes) else value

@@ -13,12 +13,11 @@ import math
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from microarpes.beamline.assumed_values import TurnedFrames, ascending, one_point, settings_of
-from microarpes.beamline.guarded_hdf5 import read_numbers
+from microarpes.beamline.guarded_hdf5 import read_numbers, read_setting
 from microarpes.beamline.recording_format import Frames, Recording, RecordingError, micrometres
 
 _ANALYSER = "entry1/analyser"
@@ -54,9 +53,9 @@ def read_i05(file: Any, path: Path) -> tuple[Recording, Frames]:
     energy, turned = ascending(_axis(file, "energies", counts.shape[-1], path))
     points = _points(file, scan, path)
     unsure = () if points else ("x", "y")
-    told = {name: _setting(file, place) for name, place in _SETTINGS.items()}
+    told = {name: read_setting(file, place) for name, place in _SETTINGS.items()}
     recording = Recording(
-        title=_setting(file, "entry1/title") or path.stem,
+        title=read_setting(file, "entry1/title") or path.stem,
         source=path.name,
         points={**one_point(), **points},
         energy=energy,
@@ -107,16 +106,6 @@ def _column(file: Any, axis: str, scan: tuple[int, ...], path: Path) -> NDArray[
         flat = np.asarray(values, dtype=np.float64).ravel()
         return micrometres(np.broadcast_to(flat, (math.prod(scan),)), units, place, str(path))
     return None
-
-
-def _setting(file: Any, place: str) -> Any:
-    """Return a number, the mean of many; a text; or None."""
-    stored = file.get(place)
-    if not isinstance(stored, h5py.Dataset) or not stored.size:
-        return None
-    if stored.dtype.kind in "iuf":
-        return float(np.mean(stored[()], dtype=np.float64))
-    return _decoded(np.ravel(stored[()])[0])
 
 
 def _decoded(value: Any) -> str:

@@ -123,6 +123,11 @@ def open_recording(path: str | os.PathLike[str]) -> Recording:
 
 
 def _read(file: h5py.File) -> Recording:
+    for index in range(h5py.h5a.get_num_attrs(file.id)):
+        kind = h5py.h5a.open(file.id, index=index).get_type().get_class()
+        # h5py may crash on damaged ones of other types.
+        if kind not in (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.STRING):
+            raise RecordingError("an attribute of the file is no number and no text")
     found = (_text(file.attrs.get("format", "")), int(file.attrs.get("version", 0)))
     if found != (FORMAT, VERSION):
         raise RecordingError(f"format and version are {found}, expected {(FORMAT, VERSION)}")

@@ -174,6 +174,27 @@ def test_a_link_out_of_its_folder_is_not_followed_and_one_inside_is(tmp_path):
     refused(tmp_path / "itself.npz", "cannot be read")
 
 
+@pytest.mark.timeout(60)
+def test_a_text_that_leads_hdf5_round_in_circles_is_refused(tmp_path):
+    write_bloch(tmp_path / "bloch.h5")
+    data = bytearray((tmp_path / "bloch.h5").read_bytes())
+    # The first text is 2 bytes long; with 258 the next is looked for among zeros, where free space of size 0 stands.
+    size = data.index(b"GCOL") + 24
+    assert int.from_bytes(data[size : size + 8], "little") == 2
+    data[size + 1] = 1
+    (tmp_path / "bloch.h5").write_bytes(data)
+    refused(tmp_path / "bloch.h5", "damaged global heap")
+
+
+def test_an_attribute_that_is_no_number_and_no_text_is_refused(tmp_path):
+    write_bloch(tmp_path / "bloch.h5")
+    with h5py.File(tmp_path / "bloch.h5", "a") as file:
+        kind = h5py.vlen_dtype(np.int64)
+        rows = np.array([np.arange(3), np.arange(2)], dtype=object)
+        file["x"].attrs.create("units", rows, dtype=kind)
+    refused(tmp_path / "bloch.h5", "attribute 'units' of /x .* is no number and no text")
+
+
 def test_groups_that_are_nested_without_end_are_refused(tmp_path):
     write_merlin(tmp_path / "deep.h5")
     with h5py.File(tmp_path / "deep.h5", "a") as file:
