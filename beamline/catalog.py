@@ -26,6 +26,8 @@ from microarpes.beamline.run_search import INTERRUPTED, RunSearch, run_status, r
 FOLDER = "catalog"
 CONFIG = "config.yml"
 DATABASE = "catalog.db"
+#: Folder of the arrays that Tiled writes.
+ARRAYS = "data"
 INITIALISED = "initialised"
 #: What is listed of a run, and searched but for a text; the axes of a raster make its start document long.
 _LISTED = (
@@ -113,7 +115,7 @@ def catalog_config(directory: Path) -> str:
     place = {
         "uri": f"sqlite:///{folder / DATABASE}",
         "specs": [{"name": "CatalogOfBlueskyRuns", "version": "3.0"}],
-        "writable_storage": [f"file://localhost{folder / 'data'}", f"sqlite:///{folder / 'tables.db'}"],
+        "writable_storage": [f"file://localhost{folder / ARRAYS}", f"sqlite:///{folder / 'tables.db'}"],
         "readable_storage": [f"file://localhost{root}"],
         "init_if_not_exists": False,
     }
@@ -144,7 +146,7 @@ def create_catalog(directory: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        (folder / "data").mkdir(exist_ok=True)
+        (folder / ARRAYS).mkdir(exist_ok=True)
         if not (folder / INITIALISED).exists():
             with ThreadPoolExecutor(1) as thread:  # it runs an event loop, and the caller may have one already
                 thread.submit(_initialise, f"sqlite:///{folder / DATABASE}").result()

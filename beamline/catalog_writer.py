@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import logging
+import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from microarpes.beamline.catalog import CatalogError
+from microarpes.beamline.catalog import ARRAYS, FOLDER, CatalogError
 from microarpes.beamline.catalog_compare import difference, journal_content, mark_compared, was_compared
 from microarpes.beamline.catalog_documents import CatalogDocuments, latest_only
 from microarpes.beamline.catalog_turn import turn_to_write
@@ -157,7 +158,7 @@ class RunWriter:
 
     def _clear(self, start: Document) -> None:
         """Remove what the catalog has of a run, and of an earlier live fit whose journal was begun anew."""
-        _remove(self._client, start["uid"])
+        self._remove(start["uid"])
         original = start.get("original_run_uid")
         if original is None:
             return
@@ -166,15 +167,17 @@ class RunWriter:
         kept = {doc["uid"] for path in self._folder.glob("*.journal") if (doc := first_document(path)) is not None}
         for uid, run in list(self._client.search(Key("start.original_run_uid") == original).items()):
             if uid not in kept and not is_whole(run.metadata.get("stop")):
-                _remove(self._client, uid)
+                self._remove(uid)
+
+    def _remove(self, uid: str) -> None:
+        if uid in self._client.keys():
+            # Files that Tiled did not write itself, such as the frames, are left where they are.
+            self._client.delete_contents(uid, recursive=True, external_only=False)
+        if not self._compared:  # the catalog of the folder, not a server's
+            # An array whose writer died before the catalog heard of it would be in the way of the next.
+            shutil.rmtree(self._folder.parent / FOLDER / ARRAYS / uid, ignore_errors=True)
 
 
 def is_whole(stop: Any) -> bool:
     """Tell whether the stop document in a catalog is the journal's, and none that the catalog made for an orphan."""
     return bool(stop) and CLOSED_FROM not in stop
-
-
-def _remove(client: Any, uid: str) -> None:
-    if uid in client.keys():
-        # Files that Tiled did not write itself, such as the frames, are left where they are.
-        client.delete_contents(uid, recursive=True, external_only=False)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 from small_run import (
     ANGLES,
     ENERGIES,
@@ -199,6 +200,17 @@ def test_a_follower_killed_in_mid_run_catches_up_without_a_duplicate(tmp_path):
         np.testing.assert_array_equal(client[run]["primary"].read()["edc"].values, edc)
         assert follow_run(client, folder, raw_only=True)  # and once more: nothing to do
         assert len(client[run]["primary"].read()["pixel"]) == 40
+
+
+def test_an_array_that_a_killed_follower_left_without_the_catalog_knowing_is_in_nobodys_way(tmp_path):
+    edc = np.random.default_rng(3).poisson(9.0, (30, WINDOWS, ENERGIES)).astype(float)
+    run, folder, documents = small_run(tmp_path, edc)
+    write_journal(folder / "raw.journal", documents)
+    with open_catalog(tmp_path, create=True) as client:
+        left = tmp_path / "catalog" / "data" / run / "primary" / "edc"
+        zarr.open_array(left, mode="w", shape=(25, WINDOWS, ENERGIES), dtype="f8")
+        assert follow_run(client, folder, raw_only=True)
+        np.testing.assert_array_equal(client[run]["primary"].read()["edc"].values, edc)
 
 
 def test_a_run_whose_engine_is_gone_is_stored_as_far_as_it_came_and_stays_open(tmp_path):

@@ -109,11 +109,13 @@ def write_struck(served, strikes, points):
         finally:
             journals.write(1.0)
 
-    with ThreadPoolExecutor(1) as thread:
-        scanned = thread.submit(scan)
-        status = follow(server, runs, journals.run)
-        scanned.result()
-    journals.close()
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            scanned = thread.submit(scan)
+            status = follow(server, runs, journals.run)
+            scanned.result()
+    finally:
+        journals.close()
     return journals, status
 
 
