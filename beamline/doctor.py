@@ -1,15 +1,21 @@
-"""``microarpes doctor``: do the journals, frames and fits of each run agree, what does not, and what can be mended."""
+"""``microarpes doctor``: do journals, frames, fits and catalog of a run agree, and what of it can be mended."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from microarpes.beamline.catalog import CONFIG, FOLDER, open_catalog
+from microarpes.beamline.catalog_compare import difference, journal_content
+from microarpes.beamline.catalog_turn import only_follower
+from microarpes.beamline.catalog_writer import RunWriter
 from microarpes.beamline.engine import GAP_JOURNAL, RAW_JOURNAL
 from microarpes.beamline.journal import JournalError, end_of_records, read_documents
 from microarpes.beamline.journal_lock import is_being_written
@@ -17,7 +23,7 @@ from microarpes.beamline.map_frames import frame_row
 from microarpes.beamline.moved_windows import DATASET, FRAME_ID, WindowError, frame_path, open_frames
 from microarpes.beamline.pixel_events import PixelEvent, pixel_events
 from microarpes.beamline.run_chain import read_start
-from microarpes.beamline.run_names import run_folder
+from microarpes.beamline.run_names import run_folder, start_of
 from microarpes.beamline.stored_run import NoSuchRun
 
 #: Pixels that are named one by one.
@@ -160,6 +166,38 @@ def _fit(folder: Path, events: int) -> Iterator[Finding]:
         )
 
 
+def _catalogs(folders: Sequence[Path]) -> Iterator[Examined]:
+    """Compare the catalog of each directory with the journals of runs in it."""
+    for directory in sorted({folder.parent for folder in folders}):
+        if not (directory / FOLDER / CONFIG).exists():
+            continue
+        runs = [folder for folder in folders if folder.parent == directory]
+        journals = [journal for folder in runs for journal in sorted(folder.glob("*.journal")) if _is_done(journal)]
+        findings = []
+        with open_catalog(directory) as client:
+            for journal in journals:
+                if found := difference(client, journal_content(journal)):
+                    told = f"{found}; {journal.parent.name[:8]}/{journal.name} holds it"
+                    findings.append(Finding(told, partial(_write_anew, journal)))
+        yield Examined(
+            directory / FOLDER, f"of {directory}", tuple(findings), f": holds what {len(journals)} journals hold"
+        )
+
+
+def _write_anew(journal: Path) -> None:
+    """Put what a journal holds into the catalog beside its run, in place of what is there."""
+    folder = journal.parent
+    with open_catalog(folder.parent) as client, only_follower(folder):
+        RunWriter(client, folder).write_anew(journal)
+
+
+def _is_done(journal: Path) -> bool:
+    """Tell whether a journal can be read and nobody writes it."""
+    with suppress(JournalError, OSError):
+        return not is_being_written(journal) and bool(start_of(journal))
+    return False
+
+
 def doctor_of(directory: Path, names: Sequence[str], *, frames: bool, repair: bool) -> tuple[str, int]:
     """Look at runs, mend what can be, and return what is to be told with the number of findings that are left.
 
@@ -184,9 +222,9 @@ def doctor_of(directory: Path, names: Sequence[str], *, frames: bool, repair: bo
     if not folders:
         raise NoSuchRun(f"{directory} holds no runs; name their folder with --directory")
     lines, left, mendable = [], 0, 0
-    for folder in folders:
-        found = examine(folder, frames=frames)
-        lines.append(f"{folder.name[:8]}  {found.summary}{'' if found.findings else found.agrees}")
+    looked_at = [examine(folder, frames=frames) for folder in folders]
+    for found in (*looked_at, *_catalogs([found.folder for found in looked_at])):
+        lines.append(f"{found.folder.name[:8]}  {found.summary}{'' if found.findings else found.agrees}")
         for finding in found.findings:
             mends = finding.mend is not None
             if repair and finding.mend is not None:

@@ -1,9 +1,15 @@
 """``microarpes doctor``: what does not agree is found and named, and mending loses nothing that was measured."""
 
-import h5py
-import pytest
+import uuid
 
+import h5py
+import numpy as np
+import pytest
+from small_run import ENERGIES, WINDOWS, raw_documents, write_frames, write_journal
+
+from microarpes.beamline.catalog import open_catalog
 from microarpes.beamline.doctor import doctor_of, examine
+from microarpes.beamline.follow_catalog import follow_run
 from microarpes.beamline.journal import end_of_records, read_documents
 
 
@@ -72,3 +78,20 @@ def test_a_run_that_cannot_be_read_is_told_of_and_the_others_are_looked_at(whole
     assert "is not a journal" in said
     assert "journals, frames and fit agree" in said
     assert examine(other.folder).summary == "cannot be read"
+
+
+def test_a_run_that_the_catalog_lost_is_put_back_from_its_journal(tmp_path):
+    run = str(uuid.uuid4())
+    folder = tmp_path / run
+    folder.mkdir()
+    write_frames(folder, 30)
+    write_journal(folder / "raw.journal", raw_documents(run, folder, np.ones((30, WINDOWS, ENERGIES))))
+    with open_catalog(tmp_path, create=True) as client:
+        assert follow_run(client, folder, raw_only=True)
+        assert doctor_of(tmp_path, [], frames=False, repair=False)[1] == 0
+        client.delete_contents(run, recursive=True, external_only=False)
+    said, left = doctor_of(tmp_path, [], frames=False, repair=False)
+    assert (left, f"run {run} is not there; {run[:8]}/raw.journal holds it" in said) == (1, True)
+    assert doctor_of(tmp_path, [], frames=False, repair=True)[1] == 0
+    said, left = doctor_of(tmp_path, [], frames=False, repair=False)
+    assert (left, "holds what 1 journals hold" in said) == (0, True)

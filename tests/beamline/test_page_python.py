@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_catalog import array, number
+from small_run import array, number
 
 from microarpes.beamline.catalog import open_catalog
 from microarpes.beamline.follow_catalog import follow_run

@@ -22,12 +22,14 @@ from microarpes.beamline.control_fits import look_of
 from microarpes.beamline.followed_windows import FollowedWindows
 from microarpes.beamline.raster_run import calibration_record
 from microarpes.beamline.reference_fit import fit_edges
+from microarpes.devices.flat_field import window_factors
 from microarpes.devices.spectra import angular_contrast, sum_windows
 from microarpes.plans.control_looks import SpotDoses
 from microarpes.plans.control_pixels import spread
 from microarpes.plans.grid import RasterGrid
 from microarpes.sim.ageing import Ageing, AgeingSample
 from microarpes.sim.band import antinodal_polar
+from microarpes.sim.flat_field import flat_field
 from microarpes.sim.frame_source import Conditions, Pose, Window
 from microarpes.sim.incident_flux import Dose
 from microarpes.sim.sample import BEAM_SPOT
@@ -114,6 +116,9 @@ class SimulatedMap:
         ageing = Ageing(per_hour=effects.ageing / self.seconds * 3600.0)
         self.sample = make(seed, ageing, lambda: self.now, undulation=effects.undulation)
         self.source = SampleSource(self.sample, seed=seed, rate=effects.counts, truth=parse_truth(effects.truth))
+        pattern = parse_truth(effects.truth).gain_pattern
+        #: Share of the electrons that each channel counts, where they differ.
+        self.shares = flat_field(WINDOW.slices, WINDOW.n_energy, 0.0, pattern) if pattern else None
         if images is not None:
             self.source._expected._cuts = images.setdefault(effects.truth, OrderedDict())
         self.energy, self.angle = self.source.axes(WINDOW)
@@ -153,18 +158,25 @@ class SimulatedMap:
                 doses.add(point.x, point.y, DOSE.exposure)
 
     def _reference(self):
-        """Return the calibration record of a reference on the holder, as the plan that measures it writes it."""
-        begun, frame = self.begun_with, self.frame(*HOLDER, REFERENCE_DOSE)
-        edge = fit_edges(self.energy, sum_windows(frame, self.channels), begun["temperature"], begun)
-        return {**begun, "time": BEGAN + self.now, "ef": list(edge.ef), "ef_error": list(edge.ef_error)}
+        """Return when, and the EDCs of, a reference on the holder."""
+        return self.now, sum_windows(self.frame(*HOLDER, REFERENCE_DOSE), self.channels)
 
-    @property
-    def begun_with(self):
-        """The record a run of the simulated beamline begins with."""
+    def track(self, flat):
+        """Return the records of the references, as the plan that measures them writes them, interpolated in time."""
+        begun, records = self.begun_with(flat), []
+        for when, edcs in self.references:
+            edge = fit_edges(self.energy, edcs, begun["temperature"], begun)
+            found = {"time": BEGAN + when, "ef": list(edge.ef), "ef_error": list(edge.ef_error)}
+            records.append({**begun, **found})
+        return CalibrationTrack.from_records(records, len(self.windows))
+
+    def begun_with(self, flat=False):
+        """Return the record a run of the simulated beamline begins with; `flat` declares the detector's flat field."""
         record = calibration_record(self.config)
         n = len(self.windows)
         edges = {"ef": [record["ef"]] * n, "ef_error": [record["ef_error"]] * n}
-        return {**record, **edges, "row_shift": [0] * self.angle.size, "time": BEGAN}
+        declared = {"flat_field": window_factors(self.shares, self.channels).tolist()} if flat else {}
+        return {**record, **edges, **declared, "row_shift": [0] * self.angle.size, "time": BEGAN}
 
     def truth_at(self, x, y, shift=0.0):
         """Return the truth of the sample as it was when the map began."""
@@ -173,15 +185,16 @@ class SimulatedMap:
         self.now = now
         return truth
 
-    def documents(self, follow, contrast=True):
+    def documents(self, follow, contrast=True, flat=False):
         """Yield the documents of the run; with `follow` it asks for windows that follow k_F.
 
-        Without `contrast` nobody looks at how the frames vary with the angle.
+        With `flat` the detector's flat field is declared. Without `contrast` nobody looks at how the frames vary with
+        the angle.
         """
         grid = {axis: {"num": self.effects.points} for axis in ("x", "y")}
         yield "start", {
             "uid": "raw", "time": BEGAN, "grid": grid, "windows": [w.model_dump() for w in self.config.windows],
-            "energy_axis": self.energy, "angle_axis": self.angle, "calibration": self.begun_with,
+            "energy_axis": self.energy, "angle_axis": self.angle, "calibration": self.begun_with(flat),
             "follow_k_f": follow,
         }  # fmt: skip
         for name in ("primary", "control"):
@@ -205,20 +218,22 @@ class SimulatedMap:
                             "timestamps": {}}  # fmt: skip
         yield "stop", {"exit_status": "success"}
 
-    def fitted(self, *, follow=False, interpolated=False, contrast=True):
+    def fitted(self, *, follow=False, interpolated=False, contrast=True, flat=False):
         """Fit the map as the follower, or a refit with interpolated references, does; return it and the looks."""
-        track = CalibrationTrack.from_records(self.references, len(self.windows)) if interpolated else None
+        track = self.track(flat) if interpolated else None
         derived = []
         router = LiveGapMap(lambda name, doc: derived.append((name, doc)), track=track)
         followed = FramesAtHand("") if follow else lambda name, doc: doc
-        for name, doc in self.documents(follow, contrast):
+        for name, doc in self.documents(follow, contrast, flat):
             router(name, followed(name, doc))
         streams = {doc["uid"]: doc["name"] for name, doc in derived if name == "descriptor"}
         events = [doc for name, doc in derived if name == "event"]
         return router.gap_map, [look_of(doc) for doc in events if streams[doc["descriptor"]] == CONTROL]
 
-    def corrected(self):
+    def corrected(self, *, flat=False):
         """Fit the map with all that is known against being fooled, and correct it for ageing where it shows.
+
+        With a flat field windows do not follow k_F: the two together are refused.
 
         Returns
         -------
@@ -226,7 +241,7 @@ class SimulatedMap:
         ageing : Ageing
         correction : AgeingCorrection or None
         """
-        gap_map, looks = self.fitted(follow=True, interpolated=True)
+        gap_map, looks = self.fitted(follow=not flat, interpolated=True, flat=flat)
         ageing = ageing_of(looks)
         try:
             correction = ageing_correction(ageing, BEGAN)
