@@ -14,8 +14,8 @@ from microarpes.beamline.catalog import ARRAYS, FOLDER, CatalogError
 from microarpes.beamline.catalog_compare import difference, journal_content, mark_compared, was_compared
 from microarpes.beamline.catalog_documents import CatalogDocuments, latest_only
 from microarpes.beamline.catalog_turn import turn_to_write
-from microarpes.beamline.journal import read_documents
-from microarpes.beamline.orphans import CLOSED_FROM, first_document, interrupted_stop
+from microarpes.beamline.journal import read_documents, start_of
+from microarpes.beamline.orphans import CLOSED_FROM, interrupted_stop
 
 logger = logging.getLogger(__name__)
 
@@ -164,7 +164,7 @@ class RunWriter:
             return
         from tiled.queries import Key
 
-        kept = {doc["uid"] for path in self._folder.glob("*.journal") if (doc := first_document(path)) is not None}
+        kept = {doc["uid"] for path in self._folder.glob("*.journal") if (doc := start_of(path))}
         for uid, run in list(self._client.search(Key("start.original_run_uid") == original).items()):
             if uid not in kept and not is_whole(run.metadata.get("stop")):
                 self._remove(uid)

@@ -46,6 +46,11 @@ class Compared:
     found: GapDifference
     systematic: float
 
+    @property
+    def same_counts(self) -> bool:
+        """Whether they are two fits of one measurement."""
+        return self.first.folders == self.second.folders
+
 
 def compare_runs(
     directory: Path, first: str, second: str, output: Path, *, fit: str = "live", second_fit: str = "live"
@@ -126,8 +131,9 @@ def _partners(first: OpenRun, second: OpenRun, a: xr.Dataset, b: xr.Dataset) -> 
 
 def told(compared: Compared) -> list[str]:
     """Say what a comparison found."""
-    found, same = compared.found, compared.first.folders == compared.second.folders
-    names = [f"{run.uid[:8]} ({run.fits[-1].stem})" if same else run.uid[:8] for run in _both(compared)]
+    found, same = compared.found, compared.same_counts
+    runs = compared.first, compared.second
+    names = [f"{run.uid[:8]} ({run.fits[-1].stem})" if same else run.uid[:8] for run in runs]
     lines = [f"gaps of {names[1]} less those of {names[0]}, at {found.number} pixels where both have one"]
     if same:
         lines += [
@@ -142,10 +148,6 @@ def told(compared: Compared) -> list[str]:
             f"one shift   chi2 {found.chi2_shifted:.1f} for {found.number - 1}, p = {found.p_shifted:.2g}",
         ]
     return lines + _farthest(compared)
-
-
-def _both(compared: Compared) -> tuple[OpenRun, OpenRun]:
-    return compared.first, compared.second
 
 
 def _farthest(compared: Compared) -> list[str]:

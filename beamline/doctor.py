@@ -17,13 +17,13 @@ from microarpes.beamline.catalog_compare import difference, journal_content
 from microarpes.beamline.catalog_turn import only_follower
 from microarpes.beamline.catalog_writer import RunWriter
 from microarpes.beamline.engine import GAP_JOURNAL, RAW_JOURNAL
-from microarpes.beamline.journal import JournalError, end_of_records, read_documents
+from microarpes.beamline.journal import JournalError, end_of_records, read_documents, start_of
 from microarpes.beamline.journal_lock import is_being_written
 from microarpes.beamline.map_frames import frame_row
 from microarpes.beamline.moved_windows import DATASET, FRAME_ID, WindowError, frame_path, open_frames
 from microarpes.beamline.pixel_events import PixelEvent, pixel_events
 from microarpes.beamline.run_chain import read_start
-from microarpes.beamline.run_names import run_folder, start_of
+from microarpes.beamline.run_names import run_folder
 from microarpes.beamline.stored_run import NoSuchRun
 
 #: Pixels that are named one by one.

@@ -31,10 +31,10 @@ from microarpes.beamline.catalog_turn import only_follower
 from microarpes.beamline.catalog_writer import BATCH, RunWriter
 from microarpes.beamline.followers import is_alive
 from microarpes.beamline.journal import JournalError, follow, read_documents
+from microarpes.beamline.orphans import RAW
 
 logger = logging.getLogger(__name__)
 
-RAW = "raw.journal"
 DERIVED = "gap.journal"
 UNFINISHED = 3
 #: How often in a row a run is written from the beginning before its follower gives up.

@@ -224,6 +224,12 @@ def read_documents(path: Path) -> Generator[tuple[str, Document]]:
         records.close()
 
 
+def start_of(path: Path) -> Document:
+    """Return the start document of a journal; empty where it holds none."""
+    name, doc = next(read_documents(path), ("", {}))
+    return doc if name == "start" else {}
+
+
 def read_records(
     path: Path, begin: int = len(MAGIC), end: int | None = None
 ) -> Iterator[tuple[int, int, str, Document]]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from microarpes.analysis import GapMap
 from microarpes.beamline.engine import GAP_JOURNAL, RAW_JOURNAL
-from microarpes.beamline.journal import read_documents
+from microarpes.beamline.journal import read_documents, start_of
 from microarpes.beamline.map_terms import AGED, FITTED, FOLLOWED, WHOLE
 from microarpes.beamline.pixel_events import PixelEvent, pixel_events
 from microarpes.beamline.stored_figures import NOT_FITTED
@@ -121,8 +121,7 @@ def fit_journals(folders: Sequence[Path], fit: str = "live") -> list[Path]:
 
 def derived_start(journals: Sequence[Path]) -> dict[str, Any]:
     """Return the start document of a fit, the newest run's; empty where there is none."""
-    name, doc = next(read_documents(journals[-1]), ("", {})) if journals else ("", {})
-    return doc if name == "start" else {}
+    return start_of(journals[-1]) if journals else {}
 
 
 def fitted_planes(journals: Sequence[Path], start: Mapping[str, Any], measured: NDArray[np.bool_]) -> Planes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 import uuid
 from pathlib import Path
@@ -57,9 +56,3 @@ def close_orphan(folder: Path, reason: str = GONE) -> None:
             writer("stop", {**stop, "time": time.time()})
     finally:
         writer.close()
-
-
-def first_document(journal: Path) -> Document | None:
-    """Return the start document of a journal; None where it holds no document."""
-    with contextlib.closing(read_documents(journal)) as documents:
-        return next((doc for _, doc in documents), None)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from microarpes.beamline.assumed_values import settings_of
 from microarpes.beamline.guarded_hdf5 import read_numbers, read_setting
-from microarpes.beamline.recording_format import POINT_UNITS, Frames, Recording, RecordingError, micrometres
+from microarpes.beamline.recording_format import MAP_NAMES, POINT_UNITS, Frames, Recording, RecordingError, micrometres
 
 _ANALYSER = "entry/instrument/electronanalyzer"
 _DETECTOR = f"{_ANALYSER}/electron_detector"
@@ -19,11 +19,6 @@ _SETTINGS = {
     "pass_energy": f"{_ANALYSER}/energydispersion/pass_energy",
     "lens_mode": f"{_ANALYSER}/collectioncolumn/lens_mode",
     "temperature": "entry/instrument/manipulator/temperature_sensor/value",
-}
-_NAMES = {
-    **{axis: f"manipulator_{axis}" for axis in ("x", "y", "z", "polar", "tilt", "azimuth")},
-    **{f"{axis}_setpoint": f"manipulator_{axis}_setpoint" for axis in "xy"},
-    "temperature": "sample_temperature",
 }
 
 
@@ -86,7 +81,7 @@ class _Frames:
 def _points(file: Any, order: NDArray[np.int64], path: Path) -> dict[str, NDArray[np.float64]]:
     points = {}
     for column, units in POINT_UNITS.items():
-        name = _NAMES.get(column, column)
+        name = MAP_NAMES.get(column, column)
         values = _column(file, name, order, path)
         if values is None:
             continue

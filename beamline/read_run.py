@@ -15,12 +15,8 @@ from numpy.typing import NDArray
 from microarpes.beamline.map_frames import frame_files, frame_row
 from microarpes.beamline.moved_windows import DATASET, FRAME_ID, open_frames
 from microarpes.beamline.open_run import OpenRun, open_run
-from microarpes.beamline.recording_format import POINT_UNITS, Frames, Recording, RecordingError
+from microarpes.beamline.recording_format import MAP_NAMES, POINT_UNITS, Frames, Recording, RecordingError
 from microarpes.plans.shapes import Shape, shape_of
-
-#: Columns of a recording that a map calls otherwise.
-_NAMES = {"temperature": "sample_temperature"}
-_READBACKS = {axis: f"manipulator_{axis}" for axis in ("x", "y", "z", "polar", "tilt", "azimuth")}
 
 
 @dataclass(frozen=True)
@@ -91,7 +87,7 @@ def _recording(run: OpenRun, dataset: xr.Dataset, pixels: NDArray[np.intp], plan
     start = run.start
     points = dict(zip(("x_setpoint", "y_setpoint"), planned.T, strict=True))
     for column in POINT_UNITS:
-        name = _READBACKS.get(column) or _NAMES.get(column, column)
+        name = MAP_NAMES.get(column, column)
         if column not in points and name in dataset:
             values = dataset[name].values[pixels]
             if np.all(np.isfinite(values)):

@@ -23,9 +23,9 @@ from microarpes.beamline.catalog_listing import list_entries
 from microarpes.beamline.catalog_server import CatalogServer, add_options, does_not_answer, server_of
 from microarpes.beamline.catalog_turn import only_follower
 from microarpes.beamline.catalog_writer import RunWriter
-from microarpes.beamline.journal import JournalError
+from microarpes.beamline.journal import JournalError, start_of
 from microarpes.beamline.journal_lock import is_being_written
-from microarpes.beamline.orphans import CLOSED_FROM, RAW, first_document
+from microarpes.beamline.orphans import CLOSED_FROM, RAW
 
 logger = logging.getLogger(__name__)
 
@@ -80,11 +80,11 @@ def _left_journals(directory: Path, but: str) -> Iterator[tuple[Path, Path, str]
             continue
         for journal in (raw, *others):
             try:
-                start = first_document(journal)
+                start = start_of(journal)
             except JournalError as error:
                 logger.warning("%s", error)
                 continue
-            if start is not None:
+            if start:
                 yield folder, journal, str(start["uid"])
 
 

@@ -31,6 +31,12 @@ POINT_UNITS = {
     "ring_current": "mA",
     "pressure": "mbar",
 }
+#: What a map calls a column that it calls otherwise.
+MAP_NAMES = {
+    **{axis: f"manipulator_{axis}" for axis in ("x", "y", "z", "polar", "tilt", "azimuth")},
+    **{f"{axis}_setpoint": f"manipulator_{axis}_setpoint" for axis in "xy"},
+    "temperature": "sample_temperature",
+}
 #: A frame set that claims to be larger than this, or than so many times its file, is not read.
 MAX_BYTES = 8 * 2**30
 MAX_EXPANSION = 64

@@ -7,7 +7,7 @@ from typing import Any
 
 from microarpes.analysis.depth_shift import DepthShift, depth_shift
 from microarpes.beamline.engine import GAP_JOURNAL
-from microarpes.beamline.journal import read_documents
+from microarpes.beamline.journal import start_of
 from microarpes.beamline.refit_outcome import refitted_map
 
 Document = dict[str, Any]
@@ -36,7 +36,7 @@ def shift_of_depth(folder: Path, derived: Document, journal: Path) -> dict[str, 
     live = folder / GAP_JOURNAL
     if not live.exists():
         return None
-    start = next((doc for name, doc in read_documents(live) if name == "start"), {})
+    start = start_of(live)
     alike = all(start.get(key) == derived.get(key) for key in _ALIKE)
     if not alike or start.get("fit_depth") == derived.get("fit_depth") or derived["calibration"] != "live":
         return None

@@ -14,7 +14,7 @@ import numpy as np
 from microarpes.analysis.calibration import Calibration
 from microarpes.beamline.control_fits import looks_of_map
 from microarpes.beamline.engine import GAP_JOURNAL, RAW_JOURNAL
-from microarpes.beamline.journal import read_documents
+from microarpes.beamline.journal import read_documents, start_of
 from microarpes.beamline.stored_run import StoredRun
 
 Document = dict[str, Any]
@@ -119,8 +119,7 @@ def gather(
             interruptions.append(doc)
     if derived is None:
         journal = run.folder / GAP_JOURNAL
-        name, first = next(read_documents(journal), ("", {})) if journal.exists() else ("", {})
-        derived = first if name == "start" else {}
+        derived = start_of(journal) if journal.exists() else {}
     looks = looks_of_map(run.folder, journal) if "control_pixels" in run.start else []
     return Material(run, numbers, derived, calibrations, interruptions, looks)
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from microarpes.beamline.engine import RAW_JOURNAL
-from microarpes.beamline.journal import read_documents
+from microarpes.beamline.journal import start_of
 from microarpes.beamline.stored_run import NoSuchRun
 
 
@@ -69,9 +68,3 @@ def _derived_from(folders: list[Path], name: str) -> str:
 def _derived_journals(folders: list[Path]) -> Iterator[Path]:
     for folder in folders:
         yield from sorted(folder.glob("*gap.journal"))
-
-
-def start_of(journal: Path) -> dict[str, Any]:
-    """Return the start document of a journal; empty where it holds none."""
-    name, doc = next(read_documents(journal), ("", {}))
-    return doc if name == "start" else {}
