@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microarpes.analysis import GapMap
-from microarpes.beamline.engine import GAP_JOURNAL, RAW_JOURNAL
+from microarpes.beamline.engine import RAW_JOURNAL
 from microarpes.beamline.journal import read_documents, start_of
 from microarpes.beamline.map_terms import AGED, FITTED, FOLLOWED, WHOLE
 from microarpes.beamline.pixel_events import PixelEvent, pixel_events
 from microarpes.beamline.stored_figures import NOT_FITTED
-from microarpes.beamline.stored_run import NoSuchRun
+from microarpes.beamline.stored_run import NoSuchRun, live_fits
 
 Planes = dict[str, NDArray[Any]]
 
@@ -108,7 +108,7 @@ def fit_journals(folders: Sequence[Path], fit: str = "live") -> list[Path]:
         No refit, or more than one, has that uid; the message says which there are.
     """
     if fit == "live":
-        return [path for folder in folders if (path := folder / GAP_JOURNAL).exists()]
+        return live_fits(folders)
     refits = {path: derived_start([path]) for folder in folders for path in sorted(folder.glob("refit-*.gap.journal"))}
     found = [path for path, start in refits.items() if fit and str(start.get("uid", "")).startswith(fit)]
     if len(found) != 1:

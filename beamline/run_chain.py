@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from microarpes.analysis import GapMap
-from microarpes.beamline.engine import GAP_JOURNAL, RAW_JOURNAL
+from microarpes.beamline.engine import RAW_JOURNAL
 from microarpes.beamline.journal import read_documents
-from microarpes.beamline.stored_run import NoSuchRun, StoredRun, read_run
+from microarpes.beamline.stored_run import NoSuchRun, StoredRun, live_fits, read_run
 
 Document = dict[str, Any]
 
@@ -85,7 +85,7 @@ def joined(chain: Sequence[StoredRun]) -> StoredRun:
     if len(chain) == 1:
         return newest
     events = {pixel: event for run in chain for pixel, event in run.events.items()}
-    journals = [path for run in chain if (path := run.folder / GAP_JOURNAL).exists()]
-    documents = itertools.chain.from_iterable(map(read_documents, journals))
-    gap_map = GapMap.from_documents(documents) if journals else None
+    fits = live_fits(run.folder for run in chain)
+    documents = itertools.chain.from_iterable(map(read_documents, fits))
+    gap_map = GapMap.from_documents(documents) if fits else None
     return replace(newest, events=events, gap_map=gap_map)

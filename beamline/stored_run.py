@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from microarpes.analysis import GapMap
 from microarpes.beamline.config import simulated_config
 from microarpes.beamline.engine import GAP_JOURNAL, RAW_JOURNAL
-from microarpes.beamline.journal import read_documents
+from microarpes.beamline.journal import read_documents, start_of
 from microarpes.plans.interruptions import STREAM as INTERRUPTIONS
 
 Document = dict[str, Any]
@@ -119,9 +120,18 @@ def read_run(folder: Path, *, lean: bool = False) -> StoredRun:
     if start is None:
         raise NoSuchRun(f"{raw} holds no start document: nothing was measured")
     events = {int(by_seq_num[number]["data"]["pixel"]): by_seq_num[number] for number in sorted(by_seq_num)}
-    derived = folder / GAP_JOURNAL
-    gap_map = GapMap.from_documents(read_documents(derived)) if derived.exists() and not lean else None
+    fits = [] if lean else live_fits([folder])
+    gap_map = GapMap.from_documents(read_documents(fits[0])) if fits else None
     return StoredRun(folder, start, events, stop, gap_map, [interruptions[number] for number in sorted(interruptions)])
+
+
+def live_fits(folders: Iterable[Path]) -> list[Path]:
+    """Return the journals of the live fits of runs.
+
+    One without a start document is left out: its follower has only just made the file, or was ended there.
+    """
+    journals = (Path(folder) / GAP_JOURNAL for folder in folders)
+    return [path for path in journals if path.exists() and start_of(path)]
 
 
 def _lean(event: Document) -> Document:

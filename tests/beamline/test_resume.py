@@ -7,7 +7,8 @@ import copy
 import pytest
 
 from microarpes.beamline.config import simulated_config
-from microarpes.beamline.journal import JournalError, JournalWriter, read_documents
+from microarpes.beamline.journal import MAGIC, JournalError, JournalWriter, encode_record, read_documents
+from microarpes.beamline.map_planes import fit_journals
 from microarpes.beamline.orphans import close_orphan
 from microarpes.beamline.resume import Objections, ResumeError, differences, find_unfinished
 from microarpes.beamline.run_chain import read_chain, read_map
@@ -137,6 +138,18 @@ def test_the_later_run_counts_where_two_have_a_pixel(tmp_path):
     run = read_map(write(tmp_path, "second", [1, 2], time=100.0, resumes="first"))
     assert {pixel: event["time"] for pixel, event in run.events.items()} == {0: 2.0, 1: 101.0, 2: 102.0}
     assert run.start["uid"] == "second"
+
+
+@pytest.mark.parametrize("begun", [b"", MAGIC, MAGIC + encode_record("start", {"uid": "fit"})[:9]])
+def test_a_fit_whose_follower_has_only_just_made_its_file_is_not_there_yet(tmp_path, begun):
+    first = write(tmp_path, "first", [0, 1])
+    second = write(tmp_path, "second", [2], time=100.0, resumes="first")
+    for folder in (first, second):
+        (folder / "gap.journal").write_bytes(begun)
+    assert read_run(first).gap_map is None
+    assert read_map(second).gap_map is None
+    assert sorted(read_map(second).events) == [0, 1, 2]
+    assert fit_journals([first, second]) == []
 
 
 def test_a_run_that_was_cut_off_gets_its_stop_document_once(tmp_path):
