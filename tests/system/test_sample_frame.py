@@ -27,10 +27,16 @@ def manipulator(station):
 
     for name, value in zip("XYZ", CENTRE, strict=True):
         caput(f"SIM:MANIP:ROTATION_CENTRE:{name}", value, wait=True, timeout=60.0)
+    # What another test had begun may still be turning.
+    go_to_reference(station.manipulator)
     yield station.manipulator
     for name in "XYZ":
         caput(f"SIM:MANIP:ROTATION_CENTRE:{name}", 0.0, wait=True, timeout=60.0)
-    for name, axis in station.manipulator.axes.items():
+    go_to_reference(station.manipulator)
+
+
+def go_to_reference(manipulator):
+    for name, axis in manipulator.axes.items():
         axis.set(REFERENCE[0] if name == "polar" else 0.0).wait(20.0)
 
 
