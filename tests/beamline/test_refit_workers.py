@@ -14,6 +14,7 @@ from microarpes.beamline.chunk_fit import FittedChunk, fit_chunk
 from microarpes.beamline.journal_chunks import Chunk, JournalChunks
 from microarpes.beamline.refit import refit_run
 from microarpes.beamline.refit_workers import DaskWorkers, LocalWorkers, WorkersError, fit_in_order
+from microarpes.sim.process import free_port
 
 
 @pytest.mark.parametrize("processes", [0, -1, 10**6])
@@ -123,10 +124,10 @@ def test_a_scheduler_that_has_no_address_is_refused(address):
         DaskWorkers(address, "raw.journal")
 
 
-def test_a_scheduler_that_does_not_answer_is_told_in_one_line(monkeypatch, ioc_port):
+def test_a_scheduler_that_does_not_answer_is_told_in_one_line(monkeypatch):
     monkeypatch.setattr(refit_workers, "SCHEDULER_TIMEOUT", 0.5)
     with pytest.raises(WorkersError, match="no Dask scheduler answers") as refused:
-        DaskWorkers(f"tcp://127.0.0.1:{ioc_port}", "raw.journal")
+        DaskWorkers(f"tcp://127.0.0.1:{free_port()}", "raw.journal")
     assert "\n" not in str(refused.value)
 
 
