@@ -23,6 +23,7 @@ from waving_face import (
 
 from microarpes.analysis import GapMap, LiveGapMap
 from microarpes.analysis.gap_map import K_F_CENTRE
+from microarpes.analysis.k_f_verdict import NO_K_F
 from microarpes.beamline.chunk_fit import RefitJob
 from microarpes.beamline.config import ConfigError, parse_config, simulated_config
 from microarpes.beamline.follow_fit import follow_fit
@@ -185,7 +186,6 @@ def test_the_configuration_says_whether_windows_follow_and_the_start_document_af
     [
         ({"windows": [{"name": "one", "angle_low": 1.59, "angle_high": 1.79}]}, "windows in pairs"),
         ({"windows": [*WINDOWS, {"name": "more", "angle_low": 3.0, "angle_high": 3.2}]}, "windows in pairs"),
-        ({"analyser": simulated_config().analyser.model_dump() | {"detector": {"flat_field": "f.npy"}}}, "flat_field"),
     ],
 )
 def test_what_cannot_follow_is_refused_by_name(section, words):
@@ -245,7 +245,7 @@ def test_the_centre_is_among_what_a_map_is_tested_against(told, raster):
 def test_what_is_said_of_the_map_is_said_of_pixels_whose_k_f_was_found(told):
     feed = followed_feed(told)
     whole = find(feed, 0.0)
-    feed.planes["k_f_centre"].flat[1] = np.nan
+    feed.status.flat[1] = NO_K_F
     without = find(feed, 0.0)
     assert (whole.left_out, without.left_out) == (0, 1)
     assert without.n == without.spread.n == whole.n - 1
