@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 from waving_face import (
+    ANGLE,
     CHANNELS,
     CURVE,
+    ENERGY,
+    FERMI_ENERGY,
     HOLDER,
     TILTS,
     FramesAtHand,
@@ -17,6 +20,7 @@ from waving_face import (
 
 from microarpes.analysis import GapMap, LiveGapMap
 from microarpes.analysis.k_f_verdict import NO_K_F
+from microarpes.beamline.before_map import mirror_finder
 from microarpes.beamline.chunk_fit import RefitJob
 from microarpes.beamline.config import parse_config, simulated_config
 from microarpes.beamline.follow_fit import follow_fit
@@ -123,3 +127,16 @@ def test_a_configuration_may_declare_both():
     data = simulated_config().model_dump() | {"analysis": {"follow_k_f": True}}
     data["analyser"] |= {"detector": {"flat_field": "f.npy"}}
     assert parse_config(data, "test").analysis.follow_k_f
+
+
+def test_alignment_and_control_pixels_look_through_the_declared_flat_field_too(tmp_path, frames):
+    np.save(tmp_path / "flat.npy", FACTORS)
+    data = simulated_config().model_dump()
+    undeclared = parse_config(data, "test")
+    data["analyser"] |= {"detector": {"flat_field": str(tmp_path / "flat.npy")}}
+    declared = parse_config(data, "test")
+    seen = [mirror_finder(config)(frames[3], ENERGY, ANGLE, FERMI_ENERGY, CURVE) for config in (undeclared, declared)]
+    assert seen[0].problem
+    assert not seen[1].problem
+    # Three times the error of 3e6 counts.
+    assert abs(seen[1].centre + TILTS[3]) < 0.01

@@ -35,11 +35,13 @@ from microarpes.beamline.page_maps import Maps
 from microarpes.beamline.page_run import RunFeed
 from microarpes.beamline.page_spectrum import SpectrumFits
 from microarpes.beamline.page_style import STYLES
+from microarpes.beamline.progress import Progress
 from microarpes.beamline.refit import RefitFailed, refit_run
 from microarpes.beamline.refit_outcome import refitted_map, truth_of
 from microarpes.beamline.report_k_f import k_f_centres
 from microarpes.beamline.report_material import gather
 from microarpes.beamline.run_metadata import start_metadata
+from microarpes.beamline.stored_figures import gap_figures
 from microarpes.beamline.stored_run import read_run
 from microarpes.devices.spectra import sum_windows
 from microarpes.sim.sample import Sample
@@ -172,6 +174,29 @@ def test_an_event_whose_frame_is_not_there_keeps_the_planned_windows_and_says_so
     first, second = (doc["data"] for name, doc in read_documents(run.folder / "gap.journal") if name == "event")
     assert (first["k_f_status"], second["k_f_status"]) == ("ok", "no-frame")
     assert without_centre(second) == without_centre(planned(run)[1])
+
+
+def test_a_gap_whose_k_f_was_not_found_is_told_apart_everywhere_and_its_number_kept(tmp_path, frames):
+    run, progress = WavingRun(tmp_path, frames[:3]), Progress()
+    list(run.write(ids=[7, 4711, 9]))
+    follow_fit(tmp_path, "waving")
+    expected = ["ok", NO_K_F, "ok", "", "", ""]
+    feed, kept = followed_feed(run.folder), map_dataset([run.folder], edcs=False)
+    assert feed.status.ravel().tolist() == kept["status"].values.ravel().tolist() == expected
+    assert kept["gap"].values.flat[1] == feed.planes["delta"].flat[1] > 0.0
+    choices = Choices(feed)
+    assert choices.good().ravel().tolist() == [verdict == "ok" for verdict in expected]
+    maps = Maps(choices, STYLES["light"])
+    maps.update_others()
+    assert len(maps.marks.classes["k_F not found"].data["x"]) == 1
+    found = find(feed, 0.0)
+    assert (found.n, found.left_out) == (2, 1)
+    for name, doc in read_documents(run.folder / "gap.journal"):
+        progress.derived(name, doc)
+    assert sorted(progress.gaps) == [0, 2]
+    stored = read_run(run.folder)
+    assert gap_figures(stored, None, None).status.tolist() == expected
+    assert "1 pixel with a gap but without a centre" in k_f_centres(gather(stored, {})).sentences[1]
 
 
 def test_the_configuration_says_whether_windows_follow_and_the_start_document_after_it():
