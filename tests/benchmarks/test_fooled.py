@@ -309,3 +309,19 @@ def test_the_follower_keeps_up_with_twenty_pixels_a_second(in_turn):
     costs["pixels_a_second_on_one_core"] = 1e3 / costs["whole_ms_of_a_core"]
     costs["load_average"] = os.getloadavg()[0]
     kept(cost={"what": "frames of 300 x 400 at hand, best of 5 times 100", **costs})
+
+
+@opt_in
+def test_what_a_flat_field_costs_where_windows_follow(images):
+    """On numpy, and with factors of its own for each place of the windows."""
+    turns = FramesInTurn(SimulatedMap(1, Effects(points=6, undulation=0.5, **REALISTIC), images), flat=True)
+    turns.whole()
+    took = []
+    for _ in range(5):
+        began = time.process_time()
+        records = [turns.whole() for _ in range(36)]
+        took.append((time.process_time() - began) / 36)
+    costs = {"whole_ms_of_a_core": 1e3 * min(took), "pixels_a_second_on_one_core": 1.0 / min(took)}
+    what = "frames of 300 x 400 at hand on a face that waves, flat field declared, best of 5 times 36"
+    assert {record["joint_status"] for record in records} == {"ok"}
+    kept(cost_with_flat_field={"what": what, **costs, "load_average": os.getloadavg()[0]})
