@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc
 
+from microarpes.analysis.energy_bands import band_edges, energy_bands, joined
 from microarpes.analysis.even_splines import even_fit, project, smooth_odd, splines, unlike, variance_of, without_factor
 from microarpes.analysis.settings import check_number
 
@@ -33,9 +34,8 @@ __all__ = ["MirrorCentre", "even_centre", "mirror_centre"]
 
 Array = NDArray[np.float64]
 
-#: Energies, eV from E_F, that are used, and into how many bands they are parted at most: the peaks of +-k_F move in
-#: energy. A band has at least so many counts, or the splines would follow the noise.
-ENERGIES, N_BAND, BAND_COUNTS = (-0.08, 0.02), 4, 8000
+#: A band of energies has at least so many counts, or the splines would follow the noise.
+BAND_COUNTS = 8000
 #: Distance of the spline's knots, deg, a peak may be as narrow as twice this; up to so many times further apart where
 #: there are fewer counts than these: the sum of all bands has no narrow peaks.
 KNOTS, WIDER, KNOT_COUNTS = 0.3, 3.0, 3e4
@@ -139,13 +139,8 @@ def mirror_centre(
     check_number("reach", reach, "deg", 0.0, 90.0, open_low=True)
     check_number("half_width", half_width, "deg", 0.0, 90.0, open_low=True)
     check_number("gain", gain, "", 0.0, np.inf, open_low=True)
-    at = _edges(counts.shape, energies, fermi_energy, row_shift)
-    factors = None if flat_field is None else np.asarray(flat_field, dtype=np.float64)
-    if factors is not None and factors.shape != counts.shape:
-        raise ValueError(f"the flat field has shape {factors.shape}, the frame {counts.shape}")
-    bands, exposure = _bands(counts, at), None
-    if factors is not None:
-        bands, exposure = _exposed(counts, factors, at)
+    at = band_edges(counts.shape, energies, fermi_energy, row_shift)
+    bands, exposure = energy_bands(counts, at, flat_field)
     if not bands.min() >= 0.0:
         return _nothing("bad-input")
     if not (bands.sum(axis=1) > 0).all():
@@ -167,50 +162,6 @@ def _check_rising(name: str, axis: Array) -> None:
     step = np.diff(axis) if axis.ndim == 1 and axis.size > 1 else np.zeros(1)
     if not (np.isfinite(step).all() and step.min() > 0 and np.ptp(step) < 0.01 * step.mean()):
         raise ValueError(f"{name} axis of shape {axis.shape} must be a row of rising, equally spaced numbers")
-
-
-def _edges(shape: tuple[int, ...], energy: Array, fermi_energy: float, row_shift: ArrayLike | None) -> NDArray[np.intp]:
-    """Return the first energy channel of each band and the one after the last, shape (n_angle, N_BAND + 1)."""
-    edges = np.searchsorted(energy - fermi_energy, np.linspace(*ENERGIES, N_BAND + 1))
-    shift = np.zeros(shape[0], dtype=np.intp) if row_shift is None else np.asarray(row_shift, dtype=np.intp)
-    if shift.shape != shape[:1]:
-        raise ValueError(f"row_shift has shape {shift.shape}, the frame {shape[0]} angle channels")
-    at = edges[None, :] - shift[:, None]
-    if at.min() < 1 or at.max() >= energy.size or (np.diff(edges) < 1).any():
-        raise ValueError(
-            f"energies of {energy[0]:g} to {energy[-1]:g} eV in {energy.size} channels do not hold "
-            f"{N_BAND} bands of {1e3 * ENERGIES[0]:g} to {1e3 * ENERGIES[1]:g} meV about E_F = {fermi_energy:g} eV"
-        )
-    return at
-
-
-def _bands(values: NDArray[np.generic], at: NDArray[np.intp]) -> Array:
-    """Return sums of the energy bands, shape (N_BAND, n_angle); NaN where there is what is no number."""
-    low, high = int(at.min()), int(at.max())
-    used = values[:, low - 1 : high]
-    if used.dtype.kind == "f" and not np.isfinite(used).all():
-        return np.full((1, len(values)), np.nan)
-    near = np.cumsum(used, axis=1, dtype=np.float64)
-    return np.ascontiguousarray(np.diff(np.take_along_axis(near, at - low, axis=1), axis=1).T)
-
-
-def _exposed(counts: NDArray[np.generic], factors: Array, at: NDArray[np.intp]) -> tuple[Array, Array]:
-    """Return counts of the live channels in each band, and which share of the electrons was counted there.
-
-    The share is the mean of the factors over a band's energies, with what the energy distribution of the whole frame
-    says of how many electrons came with each.
-    """
-    low, high = int(at.min()) - 1, int(at.max())
-    live = np.where(factors > 0.0, counts, 0)
-    row = np.arange(len(counts))[:, None]
-    # Energies of the bands on one axis for all rows, shifted as these are.
-    along = np.arange(at[0, 0], at[0, -1])[None, :] + (at[:, :1] - at[0, 0])
-    given = factors[row, along].sum(axis=0)
-    spectrum = np.where(given > 0.0, live[row, along].sum(axis=0) / np.maximum(given, 1e-12), 0.0)
-    weight = np.zeros((len(counts), high - low))
-    weight[row, along - low] = np.maximum(spectrum, 1e-12)
-    within = at - low
-    return _bands(live, at), _bands(factors[:, low:high] * weight, within) / _bands(weight, within)
 
 
 def even_centre(
@@ -250,7 +201,7 @@ def even_centre(
     knots = spacing * float(np.clip(((UNEVEN_COUNTS if uneven else KNOT_COUNTS) / total) ** (1 / 3), 1.0, WIDER))
     n_band = int(np.clip(total / BAND_COUNTS, 1, len(bands)))
     first = np.arange(n_band) * len(bands) // n_band
-    share = np.ones((n_band, angle.size)) if exposure is None else _joined(exposure, bands.sum(axis=1), first)
+    share = np.ones((n_band, angle.size)) if exposure is None else joined(exposure, bands.sum(axis=1), first)
     bands = np.add.reduceat(bands, first, axis=0)
     start = _coarse(bands, share, angle, expected, reach, half_width, spacing)
     inside = np.abs(angle - start) <= half_width
@@ -281,19 +232,12 @@ def even_centre(
         if step == STEPS - 1 or abs(moved) < SETTLED or abs(centre + moved - start) > reach:
             break
         centre += float(np.clip(moved, -knots, knots))
-    counted = float(bands[:, inside].sum())
-    found = _judged(emitted, counted, weight, (basis, slope, odd), (normal, residual), information, centre)
+    found = _judged(
+        emitted, float(bands[:, inside].sum()), weight, (basis, slope, odd), (normal, residual), information, centre
+    )
     if found.status == "ok" and abs(centre - expected) > reach:
         return _nothing("lost", found.contrast)
     return found
-
-
-def _joined(exposure: Array, brightness: Array, first: NDArray[np.intp]) -> Array:
-    """Return the shares of bands put together, each with the electrons of its band."""
-    weight = np.maximum(brightness, 1e-12)
-    return np.asarray(
-        np.add.reduceat(exposure * weight[:, None], first, axis=0) / np.add.reduceat(weight, first)[:, None]
-    )
 
 
 def _judged(

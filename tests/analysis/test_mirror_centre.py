@@ -123,8 +123,9 @@ def test_an_uneven_detector_moves_no_centre_where_its_flat_field_is_known():
     flat = gain_pattern(300, 400, 0.05)
     flat[[140, 161, 162]] = 0.0
     rng, pulls, undeclared = np.random.default_rng(13), [], []
-    for tilt in (0.0, 0.31, -1.013) * 5:
-        frame = rng.poisson(mean_frame(3e6, tilt=tilt) * flat)
+    means = {tilt: mean_frame(3e6, tilt=tilt) * flat for tilt in (0.0, 0.31, -1.013)}
+    for tilt in [*means] * 5:
+        frame = rng.poisson(means[tilt])
         frame[flat == 0.0] = rng.poisson(5000.0, (3, 400)).ravel()
         found = centre_of(frame, flat_field=flat)
         assert found.status == "ok"

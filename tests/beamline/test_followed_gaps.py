@@ -104,8 +104,8 @@ def test_a_pixel_whose_k_f_was_not_found_has_the_error_of_a_face_that_waves(comp
     error = compared.told("joint_delta", "lost") - compared.truth["stay"].gap
     claimed = np.hypot(compared.told("joint_delta_stderr", "lost"), compared.told("joint_delta_systematic", "lost"))
     plain = np.hypot(compared.told("joint_delta_stderr", "stay"), compared.told("joint_delta_systematic", "stay"))
-    # Faces are off by 0.3 deg rms, and that of gaps goes with its square.
-    assert 0.5 < rms(error) / rms(claimed) < 2.0
+    # Faces are off by 0.24 deg rms, and that of gaps goes with its square.
+    assert 0.67 < rms(error) / rms(claimed) < 1.5
     assert rms(error) > 2.5 * rms(plain)
 
 
