@@ -40,10 +40,14 @@ def splines(distance: Array, half_width: float, spacing: float) -> tuple[Array, 
     )
 
 
-def variance_of(counts: Array, even: Array) -> Array:
-    """Return the variance of each channel, from a smooth curve rather than from counts that are by chance low."""
-    _, shape, _ = even_fit(counts, np.ones_like(counts), even)
-    return np.asarray(np.maximum(shape @ even.T, 0.25 * counts.mean(axis=1, keepdims=True)))
+def variance_of(emitted: Array, even: Array, share: Array) -> Array:
+    """Return what is expected of each channel, from a smooth curve rather than from counts that are by chance low.
+
+    The counts are `share` of what was emitted; they have that share of it for their variance.
+    """
+    _, shape, _ = even_fit(emitted, share, even)
+    mean = (emitted * share).sum(axis=1, keepdims=True) / share.sum(axis=1, keepdims=True)
+    return np.asarray(np.maximum(shape @ even.T, 0.25 * mean))
 
 
 def smooth_odd(distance: Array) -> Array:

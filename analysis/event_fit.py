@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from microarpes.analysis.calibration import Calibration
 from microarpes.analysis.fitter import GapFitter, choose_engine
 from microarpes.analysis.gap_map import FITTED, K_F_CENTRE, POSITIONS
 from microarpes.analysis.k_f_centre import gap_error_of_centre
+from microarpes.analysis.k_f_verdict import FOUND, UNKNOWN
 from microarpes.analysis.line_shape import Array
 from microarpes.analysis.linear_range import LinearRange
 from microarpes.analysis.results import GapFit, Status
@@ -96,7 +97,8 @@ class EventFitter:
         calibration : Calibration or None
             None when there is no usable record: the event is ``bad-input``.
         data : mapping
-            The event's data; anything may be missing or wrong.
+            The event's data; anything may be missing or wrong. Its ``flat_field`` [n_window, n_energy], where its
+            windows lie elsewhere than planned, stands in the place of the record's.
 
         Returns
         -------
@@ -109,6 +111,7 @@ class EventFitter:
         record["calibration_time"] = np.nan if calibration is None else calibration.time
         edc = _edc(data.get("edc"), n_window, layout.energy_axis.size)
         contrast = record["angular_contrast"]
+        calibration = _through(calibration, data.get("flat_field"))
         if calibration is None or pixel < 0:
             edc = None
         verdict = Status.BAD_INPUT
@@ -125,19 +128,22 @@ class EventFitter:
         if layout.follow_k_f:
             record |= {name: _number(data.get(name)) for name in K_F_CENTRE}
             record["k_f_status"] = str(data.get("k_f_status", NO_FRAME))
-            beside = _beside(data, n_window, layout.energy_axis.size)
-            if calibration is not None and beside is not None:
-                self._add_error_of_centre(layout, calibration, record, beside, _number(data.get("beside_step")))
+            edcs = _beside(data, n_window, layout.energy_axis.size)
+            if calibration is not None and edcs is not None:
+                flats = data.get("flat_field_beside", (None, None))
+                beside = [(edc, _through(calibration, flat)) for edc, flat in zip(edcs, flats, strict=True)]
+                self._add_error_of_centre(layout, record, beside, _number(data.get("beside_step")))
         return record
 
     def _add_error_of_centre(
-        self, layout: RunLayout, calibration: Calibration, record: dict[str, Any], beside: Array, step: float
+        self, layout: RunLayout, record: dict[str, Any], beside: list[tuple[Array, Calibration | None]], step: float
     ) -> None:
         """Add to the systematic errors what the error of the k_F centre means for the gaps.
 
-        `beside` (2, n_window, n_energy) is what windows a step lower and higher have counted.
+        `beside` is what windows a step lower and higher have counted, (n_window, n_energy), and what it is fitted with.
         """
-        contrast, error = record["angular_contrast"], record["k_f_centre_error"]
+        contrast = record["angular_contrast"]
+        error = record["k_f_centre_error"] if record["k_f_status"] in FOUND else UNKNOWN
 
         def total(gap: float, systematic: float, moved: list[GapFit | None]) -> float:
             lower, higher = (_value(fit, "delta") for fit in moved)
@@ -145,11 +151,11 @@ class EventFitter:
 
         for i, status in enumerate(record["status"]):
             if status == OK:
-                moved = [self._one(layout, calibration, i, edc, contrast) for edc in beside]
+                moved = [self._one(layout, calibration, i, edc, contrast) for edc, calibration in beside]
                 found = record["delta"][i], record["delta_systematic"][i]
                 record["delta_systematic"][i] = total(*found, moved)
         if record["joint_status"] == OK:
-            moved = [self._joint(layout, calibration, edc, contrast) for edc in beside]
+            moved = [self._joint(layout, calibration, edc, contrast) for edc, calibration in beside]
             record["joint_delta_systematic"] = total(record["joint_delta"], record["joint_delta_systematic"], moved)
 
     def fit_look(self, layout: RunLayout, calibration: Calibration | None, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -243,6 +249,13 @@ def _number(value: Any) -> float:
 
 def _value(fit: GapFit | None, name: str) -> float:
     return float("nan") if fit is None else float(getattr(fit, name))
+
+
+def _through(calibration: Calibration | None, factors: Any) -> Calibration | None:
+    """Return a calibration with the flat field of the rows that were summed, where it is told."""
+    if calibration is None or factors is None:
+        return calibration
+    return replace(calibration, flat_field=tuple(map(tuple, np.asarray(factors, dtype=np.float64).tolist())))
 
 
 def _factors(calibration: Calibration, windows: tuple[int, ...]) -> Array | None:

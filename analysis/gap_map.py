@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from microarpes.analysis.k_f_verdict import verdict_at_k_f
+
 __all__ = ["AGEING", "FITTED", "JOINT", "K_F_CENTRE", "POSITIONS", "GapMap"]
 
 #: Fitted quantities of each window and of the joint fit, with their units.
@@ -59,7 +61,8 @@ class GapMap:
     delta, delta_stderr, delta_systematic, gamma1, gamma1_stderr, gamma0, upper_limit : ndarray (n_window, ny, nx), meV
     deviance, dof : ndarray, shape (n_window, ny, nx)
     status : ndarray of str, shape (n_window, ny, nx)
-        Empty where nothing has arrived.
+        Empty where nothing has arrived; ``no-k_F`` for an ``ok`` where k_F was looked for and not found, see
+        `microarpes.analysis.k_f_verdict`.
     joint_delta, ... , joint_status : ndarray, shape (ny, nx)
         The same for the joint fit of all windows: the gap at k_F.
     manipulator_x, manipulator_y : ndarray, shape (ny, nx), um
@@ -150,9 +153,11 @@ class GapMap:
         record = self._records[max(keys)][2] if keys else {}
         for name, plane in self._planes.items():
             plane[..., row, column] = record.get(name, np.nan)
-        self.status[:, row, column] = record.get("status", "")
-        self.joint_status[row, column] = record.get("joint_status", "")
-        self.k_f_status[row, column] = record.get("k_f_status", "")
+        k_f = str(record.get("k_f_status", ""))
+        self.k_f_status[row, column] = k_f
+        self.joint_status[row, column] = verdict_at_k_f(str(record.get("joint_status", "")), k_f)
+        windows = record.get("status", [""] * len(self.windows))
+        self.status[:, row, column] = [verdict_at_k_f(str(status), k_f) for status in windows]
         self.seq_num[row, column] = max(keys)[2] if keys else 0
         return True
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from microarpes.analysis.k_f_verdict import FOUND
 from microarpes.analysis.mirror_centre import mirror_centre
 
 __all__ = ["FAR", "KFCentre", "find_k_f_centre", "gap_error_of_centre"]
@@ -49,7 +50,7 @@ class KFCentre(NamedTuple):
     @property
     def found(self) -> bool:
         """Whether there is a centre."""
-        return self.status in ("ok", "far")
+        return self.status in FOUND
 
 
 def find_k_f_centre(
@@ -61,6 +62,7 @@ def find_k_f_centre(
     *,
     gain: float = 1.0,
     row_shift: ArrayLike | None = None,
+    flat_field: ArrayLike | None = None,
 ) -> KFCentre:
     """Find the middle between +-k_F in a frame of the antinodal cut; nothing raises.
 
@@ -71,7 +73,7 @@ def find_k_f_centre(
     fermi_energy : float, eV kinetic
     middle : float, deg
         Of the windows as they were planned.
-    gain, row_shift
+    gain, row_shift, flat_field
         As of `mirror_centre`.
 
     Returns
@@ -85,7 +87,7 @@ def find_k_f_centre(
         found = mirror_centre(
             frame, energy, angles, fermi_energy,
             expected=middle, reach=reach, half_width=min(HALF_WIDTH, room - reach), gain=gain, row_shift=row_shift,
-            uneven=True,
+            uneven=True, flat_field=flat_field,
         )  # fmt: skip
     except ValueError:
         return KFCentre(math.nan, math.nan, "outside")

@@ -11,8 +11,10 @@ more is assumed of it than that it is a cubic spline:
 Its minimum is found by Gauss-Newton steps from the centre about which pairs of channels differ least. The spline
 through noise has slopes too, which tell nothing of a centre: what they seem to tell is taken out of the information
 before an error is made of it. What is odd about the centre is fitted as well, and must be no more than noise; or, where
-a matrix element may make one side brighter, no more than a smooth factor of each band's even part makes. In the
-simulation, 3e5 counts in a frame of 300 x 400 give the centre to 0.006 deg, 3e3 counts to 0.1 deg.
+a matrix element may make one side brighter, no more than a smooth factor of each band's even part makes. Channels that
+do not count alike count shares :math:`\phi` of what was emitted: what is even is :math:`\mu` where :math:`\phi \mu` is
+expected, with this for its variance, and a dead channel says nothing. In the simulation, 3e5 counts in a frame of
+300 x 400 give the centre to 0.006 deg, 3e3 counts to 0.1 deg.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc
 
+from microarpes.analysis.energy_bands import band_edges, energy_bands, joined
 from microarpes.analysis.even_splines import even_fit, project, smooth_odd, splines, unlike, variance_of, without_factor
 from microarpes.analysis.settings import check_number
 
@@ -31,9 +34,8 @@ __all__ = ["MirrorCentre", "even_centre", "mirror_centre"]
 
 Array = NDArray[np.float64]
 
-#: Energies, eV from E_F, that are used, and into how many bands they are parted at most: the peaks of +-k_F move in
-#: energy. A band has at least so many counts, or the splines would follow the noise.
-ENERGIES, N_BAND, BAND_COUNTS = (-0.08, 0.02), 4, 8000
+#: A band of energies has at least so many counts, or the splines would follow the noise.
+BAND_COUNTS = 8000
 #: Distance of the spline's knots, deg, a peak may be as narrow as twice this; up to so many times further apart where
 #: there are fewer counts than these: the sum of all bands has no narrow peaks.
 KNOTS, WIDER, KNOT_COUNTS = 0.3, 3.0, 3e4
@@ -90,13 +92,14 @@ def mirror_centre(
     gain: float = 1.0,
     row_shift: ArrayLike | None = None,
     uneven: bool = False,
+    flat_field: ArrayLike | None = None,
 ) -> MirrorCentre:
     """Find the mirror centre of a frame's angle distribution near E_F.
 
     Parameters
     ----------
     frame : array_like, shape (n_angle, n_energy), counts
-        Of the antinodal cut, flat-fielded where the detector needs it.
+        Of the antinodal cut, as they were counted.
     energy : array_like, shape (n_energy,), eV kinetic
     angle : array_like, shape (n_angle,), deg
         Equally spaced and rising, as the energies.
@@ -113,6 +116,9 @@ def mirror_centre(
     uneven : bool
         Where so much is odd about the centre that noise is not believed, emission may be stronger on one side, by a
         smooth factor: a matrix element. The error is then half as large again.
+    flat_field : array_like, shape (n_angle, n_energy), optional
+        What each channel counts of what it is given; 0 is a dead one. Counts are never divided by it: it says what
+        to expect.
 
     Returns
     -------
@@ -133,7 +139,8 @@ def mirror_centre(
     check_number("reach", reach, "deg", 0.0, 90.0, open_low=True)
     check_number("half_width", half_width, "deg", 0.0, 90.0, open_low=True)
     check_number("gain", gain, "", 0.0, np.inf, open_low=True)
-    bands = _bands(counts, energies, fermi_energy, row_shift)
+    at = band_edges(counts.shape, energies, fermi_energy, row_shift)
+    bands, exposure = energy_bands(counts, at, flat_field)
     if not bands.min() >= 0.0:
         return _nothing("bad-input")
     if not (bands.sum(axis=1) > 0).all():
@@ -144,7 +151,9 @@ def mirror_centre(
             f"angles of {channel[0]:g} to {channel[-1]:g} deg do not hold {expected:g} +- {outermost:g} deg; "
             "give a smaller half_width or reach"
         )
-    look = partial(even_centre, bands / gain, channel, expected=expected, reach=reach, half_width=half_width)
+    look = partial(
+        even_centre, bands / gain, channel, expected=expected, reach=reach, half_width=half_width, exposure=exposure
+    )
     found = look()
     return look(uneven=True) if uneven and found.p_value < UNBELIEVED else found
 
@@ -153,26 +162,6 @@ def _check_rising(name: str, axis: Array) -> None:
     step = np.diff(axis) if axis.ndim == 1 and axis.size > 1 else np.zeros(1)
     if not (np.isfinite(step).all() and step.min() > 0 and np.ptp(step) < 0.01 * step.mean()):
         raise ValueError(f"{name} axis of shape {axis.shape} must be a row of rising, equally spaced numbers")
-
-
-def _bands(counts: NDArray[np.generic], energy: Array, fermi_energy: float, row_shift: ArrayLike | None) -> Array:
-    """Return the counts of the energy bands, shape (N_BAND, n_angle); NaN where a frame holds what is no number."""
-    edges = np.searchsorted(energy - fermi_energy, np.linspace(*ENERGIES, N_BAND + 1))
-    shift = np.zeros(len(counts), dtype=np.intp) if row_shift is None else np.asarray(row_shift, dtype=np.intp)
-    if shift.shape != (len(counts),):
-        raise ValueError(f"row_shift has shape {shift.shape}, the frame {len(counts)} angle channels")
-    low, high = edges[0] - int(shift.max()), edges[-1] - int(shift.min())
-    if low < 1 or high >= energy.size or (np.diff(edges) < 1).any():
-        raise ValueError(
-            f"energies of {energy[0]:g} to {energy[-1]:g} eV in {energy.size} channels do not hold "
-            f"{N_BAND} bands of {1e3 * ENERGIES[0]:g} to {1e3 * ENERGIES[1]:g} meV about E_F = {fermi_energy:g} eV"
-        )
-    used = counts[:, low - 1 : high]
-    if used.dtype.kind == "f" and not np.isfinite(used).all():
-        return np.full((1, len(counts)), np.nan)
-    near = np.cumsum(used, axis=1, dtype=np.float64)
-    at = edges[None, :] - low - shift[:, None]
-    return np.ascontiguousarray(np.diff(np.take_along_axis(near, at, axis=1), axis=1).T)
 
 
 def even_centre(
@@ -184,6 +173,7 @@ def even_centre(
     half_width: float,
     spacing: float = KNOTS,
     uneven: bool = False,
+    exposure: Array | None = None,
 ) -> MirrorCentre:
     """Find about which angle several angle distributions are all even; see the module.
 
@@ -198,6 +188,8 @@ def even_centre(
         Least distance of the spline's knots; two channels or more.
     uneven : bool
         Whether emission may be stronger on one side.
+    exposure : ndarray, shape (n_band, n_angle), optional
+        Share of what was emitted that a channel counts; 1 by default.
 
     Returns
     -------
@@ -208,19 +200,23 @@ def even_centre(
         return _nothing("lost")
     knots = spacing * float(np.clip(((UNEVEN_COUNTS if uneven else KNOT_COUNTS) / total) ** (1 / 3), 1.0, WIDER))
     n_band = int(np.clip(total / BAND_COUNTS, 1, len(bands)))
-    bands = np.add.reduceat(bands, np.arange(n_band) * len(bands) // n_band, axis=0)
-    start = _coarse(bands, angle, expected, reach, half_width, spacing)
+    first = np.arange(n_band) * len(bands) // n_band
+    share = np.ones((n_band, angle.size)) if exposure is None else joined(exposure, bands.sum(axis=1), first)
+    bands = np.add.reduceat(bands, first, axis=0)
+    start = _coarse(bands, share, angle, expected, reach, half_width, spacing)
     inside = np.abs(angle - start) <= half_width
-    counts, at = bands[:, inside], angle[inside]
+    share, at = share[:, inside], angle[inside]
+    # What is fitted is what was emitted; its weight is that of the counts, n - share * emitted.
+    emitted = np.divide(bands[:, inside], share, out=np.zeros_like(share), where=share > 0.0)
     centre, variance = start, None
     for step in range(STEPS):
         even, slope, odd = splines(at - centre, half_width, knots)
         if variance is None:
-            variance = variance_of(counts, even)
-        weight = 1.0 / variance
+            variance = variance_of(emitted, even, share)
+        weight = share / variance
         smooth = smooth_odd(at - centre)
         basis = np.concatenate([even, smooth], axis=1) if uneven else even
-        normal, shape, residual = even_fit(counts, weight, basis)
+        normal, shape, residual = even_fit(emitted, weight, basis)
         shape = shape[:, : even.shape[1]]
         slopes = -shape @ slope.T
         # Freedom of the even part makes the slopes' part that is even no information of the centre.
@@ -236,14 +232,17 @@ def even_centre(
         if step == STEPS - 1 or abs(moved) < SETTLED or abs(centre + moved - start) > reach:
             break
         centre += float(np.clip(moved, -knots, knots))
-    found = _judged(counts, weight, (basis, slope, odd), (normal, residual), information, centre)
+    found = _judged(
+        emitted, float(bands[:, inside].sum()), weight, (basis, slope, odd), (normal, residual), information, centre
+    )
     if found.status == "ok" and abs(centre - expected) > reach:
         return _nothing("lost", found.contrast)
     return found
 
 
 def _judged(
-    counts: Array,
+    emitted: Array,
+    total: float,
     weight: Array,
     curves: tuple[Array, Array, Array],
     fit: tuple[Array, Array],
@@ -252,10 +251,9 @@ def _judged(
 ) -> MirrorCentre:
     """Return the centre with its error, or why what was found is none."""
     (basis, slope, odd), (normal, residual) = curves, fit
-    total = float(counts.sum())
-    mean = (counts * weight).sum(axis=1) / weight.sum(axis=1)
-    explained = float((weight * ((counts - mean[:, None]) ** 2 - residual**2)).sum())
-    freedom = counts.shape[0] * (basis.shape[1] - 1)
+    mean = (emitted * weight).sum(axis=1) / weight.sum(axis=1)
+    explained = float((weight * ((emitted - mean[:, None]) ** 2 - residual**2)).sum())
+    freedom = emitted.shape[0] * (basis.shape[1] - 1)
     variation = max(explained - freedom, 0.0) / total
     # Slopes of the spline through noise alone.
     n_even = slope.shape[1]
@@ -266,9 +264,9 @@ def _judged(
         return _nothing("flat", variation**0.5)
     if not true > noise:
         return _nothing("lost", variation**0.5)
-    _, _, left = even_fit(counts, weight, np.concatenate([basis, odd], axis=1))
+    _, _, left = even_fit(emitted, weight, np.concatenate([basis, odd], axis=1))
     oddness = float((weight * (residual**2 - left**2)).sum())
-    freedom = counts.shape[0] * odd.shape[1] - 1
+    freedom = emitted.shape[0] * odd.shape[1] - 1
     p_value = float(chdtrc(freedom, max(oddness, 0.0)))
     asymmetry = (max(oddness - freedom, 0.0) / total / variation) ** 0.5
     if p_value < CHANCE:
@@ -277,12 +275,15 @@ def _judged(
     return MirrorCentre(centre, error, variation**0.5, asymmetry, p_value, "ok")
 
 
-def _coarse(bands: Array, angle: Array, expected: float, reach: float, half_width: float, spacing: float) -> float:
+def _coarse(
+    bands: Array, share: Array, angle: Array, expected: float, reach: float, half_width: float, spacing: float
+) -> float:
     """Return the centre, to half a channel of about half a knot, about which pairs of channels differ least."""
     step = float(angle[1] - angle[0])
     width = max(1, round(spacing / 2 / step))
     n = len(angle) // width
     binned = bands[:, : n * width].reshape(len(bands), n, width).sum(axis=2)
+    seen = share[:, : n * width].reshape(len(bands), n, width).mean(axis=2)
     first = float(angle[:width].mean())
     pairs = max(2, round(half_width / (width * step)))
     twice = np.arange(np.ceil(2 * (expected - reach - first) / (width * step)),
@@ -290,8 +291,10 @@ def _coarse(bands: Array, angle: Array, expected: float, reach: float, half_widt
     reached = np.arange(1, pairs)
     left = np.clip((twice[:, None] + 1) // 2 - reached, 0, n - 1)
     right = np.clip(twice[:, None] - left, 0, n - 1)
-    one, other = binned[:, left], binned[:, right]
-    differ = ((one - other) ** 2 / (one + other + 1.0)).sum(axis=(0, 2))
+    one, other, of_one, of_other = binned[:, left], binned[:, right], seen[:, left], seen[:, right]
+    both = of_one * of_other
+    apart = (of_other * one - of_one * other) ** 2
+    differ = np.divide(apart, both * (one + other + 1.0), out=np.zeros_like(apart), where=both > 0.0).sum(axis=(0, 2))
     return first + float(twice[int(np.argmin(differ))]) / 2 * width * step
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microarpes.analysis.d_wave import LEAST_FACTOR, DWaveFit, fit_d_wave
+from microarpes.analysis.k_f_verdict import NO_K_F
 from microarpes.analysis.map_statistics import IntrinsicSpread, intrinsic_spread
 from microarpes.beamline.engine import RAW_JOURNAL
 from microarpes.beamline.journal import start_of
@@ -100,7 +101,8 @@ def read_anisotropy(folders: Sequence[Path]) -> Anisotropy:
     named = [(run, number, str(window["name"])) for run in runs for number, window in enumerate(run.start["windows"])]
 
     def stacked(name: str) -> Floats:
-        return np.array([getattr(run.gap_map, name)[number] for run, number, _ in named])
+        planes = [(getattr(run.gap_map, part)[number] for part in ("status", name)) for run, number, _ in named]
+        return np.array([np.where(status == NO_K_F, np.nan, plane) for status, plane in planes])
 
     kx, ky, phi, factor = (
         np.array([run.start["momentum"][key][number] for run, number, _ in named])

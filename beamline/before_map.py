@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from microarpes.analysis.knife_edge import best_focus, knife_edge
 from microarpes.analysis.mirror_centre import mirror_centre
+from microarpes.beamline.detector import make_detector
 from microarpes.beamline.instrument import make_sample_frame
 from microarpes.beamline.raster_run import surroundings
 from microarpes.beamline.run_metadata import calibration_record
@@ -70,12 +71,17 @@ def fit_focus(spots: Sequence[SpotSize]) -> BestFocus:
     return BestFocus(*known, NO_FOCUS.get(found.status, ""))
 
 
-def mirror_finder(gain: float) -> Callable[..., Mirror]:
-    """Return what finds mirror centres in counts of a gain; see `microarpes.plans.antinode.FindMirror`."""
+def mirror_finder(config: Config) -> Callable[..., Mirror]:
+    """Return what finds mirror centres in the counts of a detector; see `microarpes.plans.antinode.FindMirror`."""
+    flat = None if config.region.swept else make_detector(config.analyser.detector).flat_field
+    gain, factors = config.calibration.gain, None if flat is None else flat.factors
 
     def find(frame: NDArray[Any], energy: Array, angle: Array, fermi_energy: float, row_shift: Any) -> Mirror:
         try:
-            found = mirror_centre(frame, energy, angle, fermi_energy, gain=gain, row_shift=row_shift, uneven=True)
+            found = mirror_centre(
+                frame, energy, angle, fermi_energy,
+                gain=gain, row_shift=row_shift, uneven=True, flat_field=factors,
+            )  # fmt: skip
         except ValueError as error:
             return Mirror(np.nan, np.nan, str(error))
         return Mirror(found.centre, found.error, NO_MIRROR.get(found.status, ""))
@@ -163,7 +169,7 @@ def configured_alignment(
         config.region,
         config.windows,
         calibration_record(config),
-        find=mirror_finder(config.calibration.gain),
+        find=mirror_finder(config),
         polar=polar,
         sense=config.manipulator.rotation_senses[1],
         go=go,

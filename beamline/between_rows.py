@@ -84,7 +84,7 @@ def between_rows(
         raise ValueError("; ".join(problems))
     if control is not None:
         points, spot = control.chosen(shape), config.source.spot_size
-        find = centre_finder(config.calibration.gain)
+        find = centre_finder(config)
         interleaved.append(ControlLooks(control, points, target, spot, shift, looked_at, find, still))
     return {"interleaved": interleaved, "target": target, **told}
 
@@ -94,11 +94,11 @@ def unmoved() -> tuple[float, float]:
     return 0.0, 0.0
 
 
-def centre_finder(gain: float) -> FindMirror:
+def centre_finder(config: Config) -> FindMirror:
     """Return what finds the middle between +k_F and -k_F; see `microarpes.plans.antinode.FindMirror`."""
     from microarpes.beamline.before_map import mirror_finder  # scipy, for the runs alone that have control pixels
 
-    return mirror_finder(gain)
+    return mirror_finder(config)
 
 
 def find_shift(before: Array, before_error: Array, after: Array, after_error: Array, step: float) -> Shift:

@@ -98,8 +98,6 @@ class Config(Section):
                 "analysis.follow_k_f needs windows in pairs to either side of one angle, as -k_F and +k_F are; "
                 "there is no middle between the others"
             )
-        if self.analyser.detector.flat_field is not None:
-            raise ValueError("analysis.follow_k_f with analyser.detector.flat_field is not known; leave one out")
         return self
 
     @model_validator(mode="after")

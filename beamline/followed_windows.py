@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microarpes.analysis.k_f_centre import KFCentre, find_k_f_centre
+from microarpes.analysis.k_f_verdict import UNKNOWN
 from microarpes.beamline.moved_windows import Document, MovedWindows, WindowError, frame_path
+from microarpes.devices.flat_field import FlatFieldError, window_factors
 from microarpes.devices.region import AngleWindow
 from microarpes.devices.spectra import sum_windows
 
@@ -29,22 +31,21 @@ def own_windows(start: Mapping[str, Any]) -> tuple[AngleWindow, ...]:
     return tuple(AngleWindow(**{key: window[key] for key in keys}) for window in start["windows"])
 
 
-def edc_where_they_lay(
-    start: Mapping[str, Any], record: Mapping[str, Any], frame: NDArray[Any], shift: float
-) -> NDArray[np.float64]:
-    """Return the EDCs of a run's windows moved by `shift`, deg, in a frame, with the row shift of a record."""
+def where_they_lay(start: Mapping[str, Any], shift: float) -> Channels:
+    """Return the angle channels of a run's windows moved by `shift`, deg."""
     angle = np.asarray(start["angle_axis"], dtype=np.float64)
     moved = round(shift / float(angle[1] - angle[0]))
-    channels = [window.channels(angle) + moved for window in own_windows(start)]
-    return sum_windows(frame, channels, np.asarray(record.get("row_shift", np.zeros(angle.size)), dtype=np.intp))
+    return [window.channels(angle) + moved for window in own_windows(start)]
 
 
 class FollowedWindows(MovedWindows):
     """Turn the documents of a run into those of windows that follow k_F.
 
     An event gets ``k_f_centre`` and ``k_f_centre_error`` (deg), ``k_f_status``, ``window_shift`` (deg, by which its
-    windows lie higher, whole angle channels) and, where they were moved, ``edc_beside`` [2, n_window, n_energy]: the
-    EDCs of windows that lie ``beside_step`` (deg) lower and higher still. Without a centre the windows stay as planned.
+    windows lie higher, whole angle channels) and ``edc_beside`` [2, n_window, n_energy]: the EDCs of windows that lie
+    ``beside_step`` (deg) lower and higher still. Without a centre the windows stay as planned, and these are `UNKNOWN`
+    away. With a flat field there are ``flat_field`` [n_window, n_energy] and ``flat_field_beside``: what the rows that
+    were summed count of what they are given.
 
     Parameters
     ----------
@@ -100,37 +101,60 @@ class FollowedWindows(MovedWindows):
             self.without_frame += self._replaced and frame is None
             edc = {"edc": None} if self._replaced else {}
             return _with(doc, KFCentre(math.nan, math.nan, "no-frame"), 0.0, edc)
-        centre = self._centre(frame, shift, *self._known[place])
+        ef, gain, flat = self._known[place]
+        if flat and self._flat_field is None:  # what windows that move would count is not known
+            return _with(doc, KFCentre(math.nan, math.nan, "flat-field"), 0.0, {})
+        factors = self._flat_field if flat else None
+        centre = self._centre(frame, shift, ef, gain, factors)
         step = float(self._angle[1] - self._angle[0])
         channels = round((centre.centre - self._middle) / step) if centre.found else 0
-        if not self._holds(channels):
+        summed = self._summed(frame, shift, factors, channels)
+        if summed is None:
             centre, channels = KFCentre(centre.centre, centre.error, "outside"), 0
-        summed: dict[str, Any] = {"edc": sum_windows(frame, self._at(channels), shift)}
-        if centre.found:
-            beside = max(1, math.ceil(centre.error / step))
-            if self._holds(channels - beside) and self._holds(channels + beside):
-                lower, higher = (sum_windows(frame, self._at(channels + by), shift) for by in (-beside, beside))
-                summed |= {"edc_beside": np.stack([lower, higher]), "beside_step": beside * step}
+            summed = self._summed(frame, shift, factors, channels) or {}
+        away = max(1, math.ceil(centre.error / step) if centre.found else round(UNKNOWN / step))
+        beside = [self._summed(frame, shift, factors, channels + by) for by in (-away, away)]
+        lower, higher = beside
+        if lower is not None and higher is not None:
+            summed |= {f"{name}_beside": np.stack([lower[name], higher[name]]) for name in lower}
+            summed["beside_step"] = away * step
         return _with(doc, centre, channels * step, summed)
+
+    def _summed(
+        self, frame: NDArray[Any], shift: NDArray[np.intp], factors: NDArray[np.float64] | None, channels: int
+    ) -> dict[str, Any] | None:
+        """Return the EDCs of the windows moved by so many channels, and the flat field of these rows.
+
+        None where a window lies beyond the frame, or on dead rows alone.
+        """
+        if not self._holds(channels):
+            return None
+        rows = [own + channels for own in self._channels]
+        summed: dict[str, Any] = {"edc": sum_windows(frame, rows, shift)}
+        if factors is not None:
+            try:
+                summed["flat_field"] = window_factors(factors, rows, shift)
+            except (FlatFieldError, IndexError):
+                return None
+        return summed
 
     def _look(self, doc: Document) -> Document:
         # Without a frame there is nothing to follow, but it is the same place each time: the run's own windows do.
         return super()._look(doc) if self._replaced else doc
 
-    def _centre(self, frame: NDArray[Any], shift: NDArray[np.intp], ef: float, gain: float, flat: bool) -> KFCentre:
-        if flat:  # windows that move would need its factors anew in each pixel
-            return KFCentre(math.nan, math.nan, "flat-field")
+    def _centre(
+        self, frame: NDArray[Any], shift: NDArray[np.intp], ef: float, gain: float, factors: NDArray[np.float64] | None
+    ) -> KFCentre:
         if not (math.isfinite(ef) and gain > 0):
             return KFCentre(math.nan, math.nan, "bad-input")
-        return find_k_f_centre(frame, self._energy, self._angle, ef, self._middle, gain=gain, row_shift=shift)
+        return find_k_f_centre(
+            frame, self._energy, self._angle, ef, self._middle, gain=gain, row_shift=shift, flat_field=factors
+        )
 
     def _holds(self, channels: int) -> bool:
         """Tell whether all windows, moved by so many channels, lie in the frame."""
         lowest, highest = (int(end([end(own) for own in self._channels])) for end in (min, max))
         return lowest + channels >= 0 and highest + channels < self._n_angle
-
-    def _at(self, channels: int) -> Channels:
-        return [own + channels for own in self._channels]
 
     def _frame(self, doc: Document) -> NDArray[Any] | None:
         if self._file is None:

@@ -257,6 +257,22 @@ def stored_flat_field(file: Any, path: Path) -> NDArray[np.float64] | None:
         raise WindowError(f"{path}: {error}") from None
 
 
+def flat_field_of(folder: Path, start: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Read the flat field that lies beside the frames of a run that was taken with one.
+
+    Raises
+    ------
+    WindowError
+        There is no frame file, or no flat field in it.
+    """
+    path = frame_path(folder, start)
+    with open_frames(path) as file:
+        factors = stored_flat_field(file, path)
+    if factors is None:
+        raise WindowError(f"{path} holds no flat field, and the run was taken with one")
+    return factors
+
+
 def _range(bounds: Mapping[str, int]) -> range:
     return range(int(bounds["start"]), int(bounds["stop"]))
 

@@ -25,6 +25,7 @@ from microarpes.analysis.calibration import Calibration
 from microarpes.analysis.error_correlation import error_correlation
 from microarpes.analysis.event_fit import EventFitter, RunLayout
 from microarpes.analysis.instrumental_tests import instrumental_tests
+from microarpes.analysis.k_f_verdict import NO_K_F
 from microarpes.beamline.page_run import RunFeed
 from microarpes.beamline.raster_view import RasterView
 
@@ -119,12 +120,8 @@ def find(feed: RunFeed, error_correlations: float) -> Findings:
     time = feed.planes["time"].copy()
     rows = np.broadcast_to(np.arange(gap.shape[0], dtype=np.float64)[:, None], gap.shape)
     covariates = {"row": rows, "time": time, "E_F": fermi_energy(feed, time), "I0": feed.planes["i0"].copy()}
-    left_out = 0
     if feed.follows_k_f:
-        covariates["k_F centre"] = centre = feed.planes["k_f_centre"].copy()
-        lost = np.isnan(centre) & np.isfinite(gap)
-        left_out = int(lost.sum())
-        gap[lost] = np.nan  # it is the gap wherever the windows were planned
+        covariates["k_F centre"] = feed.planes["k_f_centre"].copy()
     return Findings(
         n=int(np.isfinite(gap).sum()),
         constant=constant_chi2(gap, error),
@@ -133,7 +130,7 @@ def find(feed: RunFeed, error_correlations: float) -> Findings:
         correlation=corrected_correlation(gap, error, rate, rate_error, error_correlations),
         instrument=instrumental_tests(gap, error, covariates, at_most=TILES),
         error_correlation=error_correlations,
-        left_out=left_out,
+        left_out=int((feed.status == NO_K_F).sum()),
     )
 
 

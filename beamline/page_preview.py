@@ -18,9 +18,7 @@ from microarpes.beamline.moved_windows import (
     WindowError,
     check_windows,
     fermi_edge_sources,
-    frame_path,
-    open_frames,
-    stored_flat_field,
+    flat_field_of,
 )
 from microarpes.beamline.page_frame import edges as edges_of
 from microarpes.beamline.page_run import Document, RunFeed
@@ -135,11 +133,7 @@ def moved_record(
     edges = {key: np.atleast_1d(record[key])[list(sources)] for key in ("ef", "ef_error") if key in record}
     if record.get("flat_field") is None:
         return {**record, **edges}
-    path = frame_path(measured.folder, measured.start)
-    with open_frames(path) as file:
-        factors = stored_flat_field(file, path)
-    if factors is None:
-        raise WindowError(f"{path} holds no flat field, and the run was taken with one")
+    factors = flat_field_of(measured.folder, measured.start)
     try:
         return {**record, **edges, "flat_field": window_factors(factors, channels, shift).tolist()}
     except (FlatFieldError, IndexError) as error:

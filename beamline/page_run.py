@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microarpes.analysis.gap_documents import CONTROL
+from microarpes.analysis.k_f_verdict import verdict_at_k_f
 from microarpes.beamline.control_fits import look_of
 from microarpes.beamline.engine import FRAME_FILE, GAP_JOURNAL, RAW_JOURNAL
 from microarpes.beamline.journal import MAGIC, JournalError, read_records
@@ -230,7 +231,7 @@ class RunFeed:
             self.planes[key].flat[pixel] = data.get(f"joint_{key}", np.nan)
         for key in FOLLOWED:
             self.planes[key].flat[pixel] = data.get(key, np.nan)
-        self.status.flat[pixel] = data["joint_status"]
+        self.status.flat[pixel] = verdict_at_k_f(data["joint_status"], data.get("k_f_status", ""))
         self.changed.append(pixel)
 
     @property
@@ -247,6 +248,11 @@ class RunFeed:
             for _, _, name, doc in read_records(self._raw.path, found[0]):
                 return doc if name == "event" else None
         return None
+
+    def folder_of(self, pixel: int) -> Path:
+        """Return the folder of the run that took a pixel: of this one, or of the one it resumes."""
+        there = pixel in self._events or self.before is None
+        return self.folder if there or self.before is None else self.before.folder_of(pixel)
 
     def frame(self, pixel: int) -> NDArray[np.int32] | None:
         """Return the frame of a pixel, shape (n_angle, n_energy), if the file has it under the event's frame_id."""

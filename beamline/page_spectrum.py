@@ -16,10 +16,13 @@ from microarpes.analysis.calibration import Calibration
 from microarpes.analysis.components import components
 from microarpes.analysis.event_fit import EventFitter, RunLayout
 from microarpes.analysis.warm_up import warm_up
-from microarpes.beamline.followed_windows import edc_where_they_lay
+from microarpes.beamline.followed_windows import where_they_lay
+from microarpes.beamline.moved_windows import flat_field_of
 from microarpes.beamline.page_choices import Choices
 from microarpes.beamline.page_run import Document, RunFeed
 from microarpes.beamline.page_style import PageStyle, new_figure, style_legend
+from microarpes.devices.flat_field import window_factors
+from microarpes.devices.spectra import sum_windows
 
 logger = logging.getLogger(__name__)
 
@@ -79,14 +82,15 @@ class SpectrumFits:
         if event is None or feed.start is None:
             return None
         layout = RunLayout.from_start(feed.start)
-        calibration = calibration_at(feed, float(event["time"]))
+        record = record_at(feed, float(event["time"]))
         counts = np.asarray(event["data"]["edc"], dtype=np.float64)
         contrast, moved = float(event["data"].get("angular_contrast", np.nan)), ""
         shift = float(feed.planes["window_shift"].flat[pixel])
         frame = feed.frame(pixel) if abs(shift) > 0 else None
         if frame is not None:
-            counts = edc_where_they_lay(feed.start, record_at(feed, float(event["time"])), frame, shift)
+            counts, record = _where_they_lay(feed, pixel, record, frame, shift)
             moved = f", windows moved by {shift:+.2f} deg"
+        calibration = Calibration.from_record(record, len(layout.windows))
         found = self.fitted(layout, calibration, counts, contrast)
         return replace(found, text=found.text + moved)
 
@@ -98,6 +102,19 @@ class SpectrumFits:
         if fitter is None:
             return without_fit(layout, calibration, counts, "the fit is being compiled")
         return fitted_with(fitter, layout, calibration, counts, contrast)
+
+
+def _where_they_lay(
+    feed: RunFeed, pixel: int, record: Document, frame: NDArray[Any], shift: float
+) -> tuple[Floats, Document]:
+    """Return the EDCs of a pixel whose windows were moved by `shift`, deg, and the record they are fitted with."""
+    start = feed.start or {}
+    rows = where_they_lay(start, shift)
+    row_shift = np.asarray(record.get("row_shift", np.zeros(len(frame))), dtype=np.intp)
+    if record.get("flat_field") is not None:
+        factors = flat_field_of(feed.folder_of(pixel), start)
+        record = {**record, "flat_field": window_factors(factors, rows, row_shift)}
+    return sum_windows(frame, rows, row_shift), record
 
 
 def fitted_with(

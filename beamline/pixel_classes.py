@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from microarpes.analysis.k_f_verdict import NO_K_F
+
 Floats = NDArray[np.float64]
 
 
@@ -38,6 +40,8 @@ class PixelClass:
 OFF_SAMPLE = PixelClass("off sample", "--", "horizontal_line", ("off-sample",), "0.88")
 BAD_FIT = PixelClass("bad fit", "//////", "right_diagonal_line", ("bad-fit",))
 NO_GAP = PixelClass("no gap resolved", "....", "dot", ("no-gap",))
+#: The fit has a gap, but of windows that may lie anywhere about k_F; see `microarpes.analysis.k_f_verdict`.
+K_F_UNKNOWN = PixelClass("k_F not found", "\\\\\\\\", "left_diagonal_line", (NO_K_F,))
 NO_FIT = PixelClass(
     "no fit", "xxxx", "diagonal_cross",
     ("bad-input", "saturated", "no-edge", "empty", "low-counts", "not-fitted"),
@@ -46,7 +50,7 @@ UNMEASURED = PixelClass("not measured", "", "blank", ("",))
 #: In the place of a verdict, for the cells of the lattice that a raster does not visit: nothing is drawn there.
 OUTSIDE = "outside"
 #: Those that are hatched.
-CLASSES = (OFF_SAMPLE, NO_GAP, BAD_FIT, NO_FIT)
+CLASSES = (OFF_SAMPLE, NO_GAP, K_F_UNKNOWN, BAD_FIT, NO_FIT)
 
 
 def class_of(verdict: str) -> PixelClass | None:

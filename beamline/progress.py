@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as RichProgress
 
+from microarpes.analysis.k_f_verdict import verdict_at_k_f
 from microarpes.beamline.engine import GAP_JOURNAL
 from microarpes.beamline.journal import JournalReader
 
@@ -58,7 +59,8 @@ class Progress:
         if name == "descriptor":
             self._descriptor(doc)
         elif name == "event" and doc.get("descriptor") not in self._beside:
-            pixel, status = doc["data"]["pixel"], doc["data"]["joint_status"]
+            pixel = doc["data"]["pixel"]
+            status = verdict_at_k_f(doc["data"]["joint_status"], doc["data"].get("k_f_status", ""))
             self.statuses[pixel] = status
             if status == "ok":
                 self.gaps[pixel] = doc["data"]["joint_delta"]

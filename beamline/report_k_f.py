@@ -12,6 +12,7 @@ from matplotlib.figure import Figure as Drawing
 from numpy.typing import NDArray
 
 from microarpes.analysis.k_f_centre import FAR
+from microarpes.analysis.k_f_verdict import NO_K_F, UNKNOWN
 from microarpes.beamline.pixel_classes import robust_levels
 from microarpes.beamline.raster_view import RasterView
 from microarpes.beamline.report_material import Figure, Material, Section, Table, count, mean_and_range, number
@@ -21,12 +22,12 @@ from microarpes.beamline.report_spectra import embedded
 _MEANING = {
     "ok": "windows moved by it",
     "far": f"windows moved by it, by more than {FAR:g} deg",
-    "flat": "the frame is the same at all angles; windows as planned",
-    "lost": "the frame is no mirror image of itself; windows as planned",
-    "outside": "not within the frame; windows as planned",
-    "no-frame": "no frame was found; windows as planned",
-    "bad-input": "the frame or its calibration cannot be used; windows as planned",
-    "flat-field": "not known with a flat field; windows as planned",
+    "flat": "the frame is the same at all angles",
+    "lost": "the frame is no mirror image of itself",
+    "outside": "not within the frame, or on dead rows",
+    "no-frame": "no frame was found",
+    "bad-input": "the frame or its calibration cannot be used",
+    "flat-field": "no flat field lies beside the frames",
 }
 
 
@@ -43,6 +44,13 @@ def k_f_centres(material: Material) -> Section | None:
         f"{mean} deg in the mean, {least} to {greatest} deg, with an error of "
         f"{number(np.nanmedian(error) if found else np.nan, 3)} deg (median, one sigma)."
     ]
+    left_out = int((gap_map.joint_status == NO_K_F).sum())
+    if left_out:
+        said.append(
+            f"{count(left_out, 'pixel')} with a gap but without a centre: {NO_K_F}. There the windows lie as planned, "
+            "wherever k_F is; the gap is hatched on the maps and in none of their statistics, its systematic error "
+            f"that of a centre known to {UNKNOWN:g} deg."
+        )
     statuses = Counter(str(status) for status in gap_map.k_f_status.ravel() if status)
     rows: list[tuple[str, ...]] = [(name, str(n), _MEANING.get(name, "")) for name, n in statuses.most_common()]
     figures = []

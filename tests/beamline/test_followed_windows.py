@@ -23,6 +23,7 @@ from waving_face import (
 
 from microarpes.analysis import GapMap, LiveGapMap
 from microarpes.analysis.gap_map import K_F_CENTRE
+from microarpes.analysis.k_f_verdict import NO_K_F
 from microarpes.beamline.chunk_fit import RefitJob
 from microarpes.beamline.config import ConfigError, parse_config, simulated_config
 from microarpes.beamline.follow_fit import follow_fit
@@ -34,11 +35,13 @@ from microarpes.beamline.page_maps import Maps
 from microarpes.beamline.page_run import RunFeed
 from microarpes.beamline.page_spectrum import SpectrumFits
 from microarpes.beamline.page_style import STYLES
+from microarpes.beamline.progress import Progress
 from microarpes.beamline.refit import RefitFailed, refit_run
 from microarpes.beamline.refit_outcome import refitted_map, truth_of
 from microarpes.beamline.report_k_f import k_f_centres
 from microarpes.beamline.report_material import gather
 from microarpes.beamline.run_metadata import start_metadata
+from microarpes.beamline.stored_figures import gap_figures
 from microarpes.beamline.stored_run import read_run
 from microarpes.devices.spectra import sum_windows
 from microarpes.sim.sample import Sample
@@ -173,6 +176,29 @@ def test_an_event_whose_frame_is_not_there_keeps_the_planned_windows_and_says_so
     assert without_centre(second) == without_centre(planned(run)[1])
 
 
+def test_a_gap_whose_k_f_was_not_found_is_told_apart_everywhere_and_its_number_kept(tmp_path, frames):
+    run, progress = WavingRun(tmp_path, frames[:3]), Progress()
+    list(run.write(ids=[7, 4711, 9]))
+    follow_fit(tmp_path, "waving")
+    expected = ["ok", NO_K_F, "ok", "", "", ""]
+    feed, kept = followed_feed(run.folder), map_dataset([run.folder], edcs=False)
+    assert feed.status.ravel().tolist() == kept["status"].values.ravel().tolist() == expected
+    assert kept["gap"].values.flat[1] == feed.planes["delta"].flat[1] > 0.0
+    choices = Choices(feed)
+    assert choices.good().ravel().tolist() == [verdict == "ok" for verdict in expected]
+    maps = Maps(choices, STYLES["light"])
+    maps.update_others()
+    assert len(maps.marks.classes["k_F not found"].data["x"]) == 1
+    found = find(feed, 0.0)
+    assert (found.n, found.left_out) == (2, 1)
+    for name, doc in read_documents(run.folder / "gap.journal"):
+        progress.derived(name, doc)
+    assert sorted(progress.gaps) == [0, 2]
+    stored = read_run(run.folder)
+    assert gap_figures(stored, None, None).status.tolist() == expected
+    assert "1 pixel with a gap but without a centre" in k_f_centres(gather(stored, {})).sentences[1]
+
+
 def test_the_configuration_says_whether_windows_follow_and_the_start_document_after_it():
     data = simulated_config().model_dump()
     assert "follow_k_f" not in start_metadata(simulated_config())
@@ -185,7 +211,6 @@ def test_the_configuration_says_whether_windows_follow_and_the_start_document_af
     [
         ({"windows": [{"name": "one", "angle_low": 1.59, "angle_high": 1.79}]}, "windows in pairs"),
         ({"windows": [*WINDOWS, {"name": "more", "angle_low": 3.0, "angle_high": 3.2}]}, "windows in pairs"),
-        ({"analyser": simulated_config().analyser.model_dump() | {"detector": {"flat_field": "f.npy"}}}, "flat_field"),
     ],
 )
 def test_what_cannot_follow_is_refused_by_name(section, words):
@@ -245,7 +270,7 @@ def test_the_centre_is_among_what_a_map_is_tested_against(told, raster):
 def test_what_is_said_of_the_map_is_said_of_pixels_whose_k_f_was_found(told):
     feed = followed_feed(told)
     whole = find(feed, 0.0)
-    feed.planes["k_f_centre"].flat[1] = np.nan
+    feed.status.flat[1] = NO_K_F
     without = find(feed, 0.0)
     assert (whole.left_out, without.left_out) == (0, 1)
     assert without.n == without.spread.n == whole.n - 1

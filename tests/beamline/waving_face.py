@@ -6,6 +6,7 @@ import numpy as np
 
 from microarpes.beamline.followed_windows import FollowedWindows
 from microarpes.beamline.journal import JournalWriter, encode_record, read_documents
+from microarpes.devices.flat_field import window_factors
 from microarpes.devices.frame_file import FrameFile
 from microarpes.devices.spectra import sum_windows
 from microarpes.sim.image_cache import CutImages
@@ -39,11 +40,11 @@ def start_of(calibration, **more):
 
 
 class FramesAtHand(FollowedWindows):
-    """Windows that follow k_F in frames that no file holds."""
+    """Windows that follow k_F in frames that no file holds, nor their flat field."""
 
-    def __init__(self, start):
+    def __init__(self, start, factors=None):
         super().__init__("")
-        self.frame = None
+        self.frame, self._flat_field = None, factors
         self("start", start)
         self("descriptor", {"uid": "p", "name": "primary"})
 
@@ -67,22 +68,29 @@ HOLDER = len(TILTS)
 CURVE = np.round(0.2 * ANGLE**2).astype(int)
 
 
-def frames_of_the_run():
+def frames_of_the_run(factors=1.0, counts=COUNTS):
+    """Frames of a detector that counts shares of what it is given, which it has on straightened rows."""
     margin, rng = REFERENCE.margin, np.random.default_rng(5)
     means = [live_image(dataclasses.replace(REFERENCE, tilt=tilt), 35.0, 15.0)[margin:-margin] for tilt in TILTS]
     means.append(np.broadcast_to(CutImages(REFERENCE).holder, means[0].shape))
-    straight = rng.poisson([mean * (COUNTS / mean.sum()) for mean in means]).astype(np.int32)
-    curved = [np.roll(rows, -shift, axis=1) for rows, shift in zip(straight.swapaxes(0, 1), CURVE, strict=True)]
-    return np.stack(curved, axis=1)
+    straight = rng.poisson([factors * mean * (counts / mean.sum()) for mean in means]).astype(np.int32)
+    return np.stack([curved(frame) for frame in straight])
+
+
+def curved(straight):
+    """Return a frame, or a flat field, as the curved slit shows it."""
+    return np.stack([np.roll(row, -shift) for row, shift in zip(straight, CURVE, strict=True)])
 
 
 class WavingRun:
     """A run on disk whose face waves, written point by point."""
 
-    def __init__(self, directory, frames, **more):
+    def __init__(self, directory, frames, factors=None, **more):
         self.directory, self.folder = directory, directory / "waving"
         self.folder.mkdir()
-        self.frames, self.start = frames, start_of(record(CURVE.tolist()), **more)
+        told = {} if factors is None else {"flat_field": window_factors(factors, CHANNELS, CURVE).tolist()}
+        self.frames, self.start = frames, start_of(record(CURVE.tolist()) | told, **more)
+        self.factors = factors
 
     def documents(self):
         yield "start", self.start
@@ -107,7 +115,7 @@ class WavingRun:
         for name, doc in self.documents():
             if name == "event":
                 # As in the engine: the start document is there before the file.
-                frames = frames or FrameFile(self.folder / "frames.h5", ENERGY, ANGLE)
+                frames = frames or FrameFile(self.folder / "frames.h5", ENERGY, ANGLE, flat_field=self.factors)
                 i = doc["data"]["pixel"]
                 frames.append(self.frames[i], doc["data"]["frame_id"] if ids is None else ids[i])
             journal(name, doc)

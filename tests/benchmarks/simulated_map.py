@@ -175,7 +175,8 @@ class SimulatedMap:
         record = calibration_record(self.config)
         n = len(self.windows)
         edges = {"ef": [record["ef"]] * n, "ef_error": [record["ef_error"]] * n}
-        declared = {"flat_field": window_factors(self.shares, self.channels).tolist()} if flat else {}
+        known = flat and self.shares is not None
+        declared = {"flat_field": window_factors(self.shares, self.channels).tolist()} if known else {}
         return {**record, **edges, **declared, "row_shift": [0] * self.angle.size, "time": BEGAN}
 
     def truth_at(self, x, y, shift=0.0):
@@ -202,7 +203,8 @@ class SimulatedMap:
         events = [(when, "primary", point, frame, {}) for when, point, frame in self.pixels]
         for when, dose, point, frame in self.looks:
             edge = self.config.calibration.fermi_energy
-            centre = find_k_f_centre(frame, self.energy, self.angle, edge, 0.0)
+            factors = self.shares if flat else None
+            centre = find_k_f_centre(frame, self.energy, self.angle, edge, 0.0, flat_field=factors)
             told = {"dose": dose, "i0": 1.0, "k_f_centre": centre.centre, "k_f_centre_error": centre.error}
             events.append((when, "control", point, frame, told))
         numbers = dict.fromkeys(("primary", "control"), 0)
@@ -223,17 +225,15 @@ class SimulatedMap:
         track = self.track(flat) if interpolated else None
         derived = []
         router = LiveGapMap(lambda name, doc: derived.append((name, doc)), track=track)
-        followed = FramesAtHand("") if follow else lambda name, doc: doc
+        followed = FramesAtHand(self.shares) if follow else lambda name, doc: doc
         for name, doc in self.documents(follow, contrast, flat):
             router(name, followed(name, doc))
         streams = {doc["uid"]: doc["name"] for name, doc in derived if name == "descriptor"}
         events = [doc for name, doc in derived if name == "event"]
         return router.gap_map, [look_of(doc) for doc in events if streams[doc["descriptor"]] == CONTROL]
 
-    def corrected(self, *, flat=False):
+    def corrected(self):
         """Fit the map with all that is known against being fooled, and correct it for ageing where it shows.
-
-        With a flat field windows do not follow k_F: the two together are refused.
 
         Returns
         -------
@@ -241,7 +241,7 @@ class SimulatedMap:
         ageing : Ageing
         correction : AgeingCorrection or None
         """
-        gap_map, looks = self.fitted(follow=not flat, interpolated=True, flat=flat)
+        gap_map, looks = self.fitted(follow=True, interpolated=True, flat=True)
         ageing = ageing_of(looks)
         try:
             correction = ageing_correction(ageing, BEGAN)
@@ -255,16 +255,20 @@ class SimulatedMap:
                 getattr(gap_map, name)[(..., *place)] = value
         return gap_map, ageing, correction
 
-    def error_of(self, gap_map):
-        """Return fitted minus true gap of the pixels that are ``ok``, the windows where they lay, meV."""
+    def error_of(self, gap_map, status="ok"):
+        """Return fitted minus true gap of the pixels of a verdict, the windows where they lay, meV."""
         shift = np.nan_to_num(gap_map.window_shift.ravel())
         truth = self.truth_at(gap_map.manipulator_x.ravel(), gap_map.manipulator_y.ravel(), shift)
-        ok = (gap_map.joint_status.ravel() == "ok") & np.isfinite(truth.gap)
+        ok = (gap_map.joint_status.ravel() == status) & np.isfinite(truth.gap)
         return (gap_map.joint_delta.ravel() - truth.gap)[ok]
 
 
 class FramesAtHand(FollowedWindows):
-    """Windows that follow k_F in frames that come with their events."""
+    """Windows that follow k_F in frames that come with their events, through a detector of such shares."""
+
+    def __init__(self, shares=None):
+        super().__init__("")
+        self._flat_field = shares
 
     def _frame(self, doc):
         return doc["data"]["frame"]

@@ -127,8 +127,10 @@ class Followed:
     planned: float
 
 
-def followed(truth: Truth, *, frames: int = 4, dose: float = 1.0, seed: int = 12, **fit: Any) -> Followed:
-    """Follow k_F in so many frames at each place, `dose` times as long."""
+def followed(
+    truth: Truth, *, frames: int = 4, dose: float = 1.0, seed: int = 12, declared: bool = False, **fit: Any
+) -> Followed:
+    """Follow k_F in so many frames at each place, `dose` times as long, with the flat field declared or not."""
     sample, rng = Sample(9, undulation=0.5), np.random.default_rng(seed)
     images = ExpectedImages(sample, truth)
     field = flat_field(REFERENCE.n_angle, REFERENCE.n_energy, 0.0, truth.gain_pattern)
@@ -139,18 +141,26 @@ def followed(truth: Truth, *, frames: int = 4, dose: float = 1.0, seed: int = 12
         mean = mean * field * (COUNTS * dose / mean.sum())
         for _ in range(frames):
             frame = rng.poisson(mean)
-            centre = find_k_f_centre(frame, kinetic, ANGLE, FERMI_ENERGY, 0.0)
+            factors = field if declared else None
+            centre = find_k_f_centre(frame, kinetic, ANGLE, FERMI_ENERGY, 0.0, flat_field=factors)
             shift = round(centre.centre / REFERENCE.angle_step) if centre.found else 0
             where.append(place)
             shifts.append(shift * REFERENCE.angle_step)
             wrong.append((centre.centre + float(sample.face_tilt_at(*place)), centre.error))
             edc.append([[frame[np.roll(window, s)].sum(axis=0) for window in WINDOWS] for s in (shift, 0)])
-    counts, fitter = np.array(edc, dtype=np.float64), GapFitter(ENERGY, **KNOWN, **fit)
+    counts, moved = np.array(edc, dtype=np.float64), np.array(shifts)
     found, error = np.isfinite([one[0] for one in wrong]), []
-    for i, shift, chosen in ((0, np.array(shifts), True), (0, np.array(shifts), found), (1, 0.0, True)):
+    for i, shift, chosen in ((0, moved, True), (0, moved, found), (1, np.zeros_like(moved), True)):
         gap = sample.truth(*np.array(where).T, windows=EDGES, window_shift=shift).gap
-        fits = fitter.fit_joint_many(np.ascontiguousarray(counts[:, i]))
-        error.append(float(np.sqrt(np.mean(np.square(fits.delta - gap)[(fits.status == "ok") & chosen]))))
+        delta = np.full(gap.size, np.nan)
+        for by in np.unique(shift) if declared else (None,):  # the rows that were summed have factors of their own
+            these = np.full(gap.size, True) if by is None else shift == by
+            rows = [] if by is None else [np.roll(window, round(by / REFERENCE.angle_step)) for window in WINDOWS]
+            flat = np.array([field[row].mean(axis=0) for row in rows]) if rows else None
+            fitter = GapFitter(ENERGY, **KNOWN, **fit, flat_field=flat)
+            fits = fitter.fit_joint_many(np.ascontiguousarray(counts[these, i]))
+            delta[these] = np.where(fits.status == "ok", fits.delta, np.nan)
+        error.append(float(np.sqrt(np.nanmean(np.square(delta - gap)[np.broadcast_to(chosen, gap.shape)]))))
     centres = np.array(wrong)[found]
     rms = np.sqrt(np.mean(np.square(centres), axis=0)) if len(centres) else (np.nan, np.nan)
     return Followed(len(centres) / len(wrong), float(rms[0]), float(rms[1]), *error)
@@ -196,8 +206,9 @@ def main() -> None:
             f"\n{COUNTS * dose:g} counts on a face that waves: found; centre's error, claimed (deg); rms, of those "
             "found, of windows as planned\n"
         )
-        for name in names:
-            f = followed(parse_truth(name), dose=dose, fit_depth=arguments.depths[-1])
+        for name, declared in (*((name, False) for name in names), ("realistic", True)):
+            f = followed(parse_truth(name), dose=dose, declared=declared, fit_depth=arguments.depths[-1])
+            name += ", flat field declared" * declared
             centre = f"{f.found:.0%} | {f.centre_rms:.3f} {f.centre_claimed:.3f}"
             sys.stdout.write(f"| {name} | {centre} | {f.rms:.2f} | {f.rms_found:.2f} | {f.planned:.2f} |\n")
             sys.stdout.flush()
