@@ -20,12 +20,16 @@ FINE = np.arange(-230.0, 140.0, 0.5)
 GAMMA1, GAMMA0, THERMAL, FWHM = 15.0, 2.0, 0.8617, 10.0
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache
+def resolution(ef):
+    kernel = np.exp(-4 * np.log(2) * ((1000 * (ENERGY - ef))[:, None] - FINE) ** 2 / FWHM**2)
+    return kernel / kernel.sum(axis=1, keepdims=True)
+
+
 def spectrum(delta, ef):
     """Norman's line times the Fermi function on a weak background, seen with 10 meV FWHM about an E_F in eV."""
     line = -(1.0 / (FINE + 1j * GAMMA1 - delta**2 / (FINE + 1j * GAMMA0))).imag / np.pi + 0.002
-    kernel = np.exp(-4 * np.log(2) * ((1000 * (ENERGY - ef))[:, None] - FINE) ** 2 / FWHM**2)
-    return kernel @ (line * expit(-FINE / THERMAL)) / kernel.sum(axis=1)
+    return resolution(ef) @ (line * expit(-FINE / THERMAL))
 
 
 def patches(nx, ny):
@@ -51,7 +55,7 @@ class RepeatMap:
         rng = np.random.default_rng(seed)
         self.edcs = {}
         for pixel in np.flatnonzero(~np.isin(np.arange(nx * ny), left_out)).tolist():
-            line = spectrum(float(gaps.flat[pixel]), ef)
+            line = spectrum(gaps.flat[pixel], ef)
             expected = peak * bright.flat[pixel] * line / line.max()
             self.edcs[pixel] = rng.poisson(expected, (2, ENERGY.size)).astype(np.float64)
         self.folder.mkdir(parents=True)
