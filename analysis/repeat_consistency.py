@@ -19,9 +19,12 @@ Array = NDArray[np.float64]
 
 #: Probability under which runs are not of the same gaps.
 UNLIKELY = 1e-3
-#: The errors of the fits are right to so much (docs/measured/fit-calibration.json): what that does to chi2 is no
-#: difference of the gaps, however many pixels a map has.
+#: The same for runs that agree too well.
+SAME_COUNTS = 1e-6
+#: The errors of the fits are right to so much (docs/measured/fit-calibration.json): what that does to chi2 is neither
+#: difference nor likeness of the gaps, however many pixels a map has.
 ERRORS_RIGHT_TO = 0.05
+WIDE, NARROW = (1.0 + ERRORS_RIGHT_TO) ** 2, (1.0 - ERRORS_RIGHT_TO) ** 2
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,10 @@ class RepeatConsistency:
     chi2_pixels, dof_pixels, p_pixels : float, int, float
         Of the gaps about one a pixel, each run moved by its offset.
     chi2_offsets, dof_offsets, p_offsets : float, int, float
-        Of the offsets about 0, with the errors of E_F. NaN probabilities where there is nothing to judge.
+        Of the offsets about 0, with the errors of E_F. All probabilities are those of errors that are 5 % off in favour
+        of the runs; NaN where there is nothing to judge.
+    p_alike : float
+        Chance that measurements of their own agree as well as that: next to none where the runs are of the same counts.
     """
 
     number: int
@@ -49,11 +55,17 @@ class RepeatConsistency:
     chi2_offsets: float
     dof_offsets: int
     p_offsets: float
+    p_alike: float
 
     @property
     def agree(self) -> bool:
-        """Whether nothing speaks against one gap a pixel; also where there is nothing to judge."""
-        return not (self.p_pixels < UNLIKELY or self.p_offsets < UNLIKELY)
+        """Whether nothing speaks against runs of one gap a pixel; also where there is nothing to judge."""
+        return not (self.p_pixels < UNLIKELY or self.p_offsets < UNLIKELY or self.same_counts)
+
+    @property
+    def same_counts(self) -> bool:
+        """Whether the runs agree better than measurements of their own can."""
+        return self.p_alike < SAME_COUNTS
 
 
 def repeat_consistency(gaps: ArrayLike, errors: ArrayLike, shift_errors: ArrayLike) -> RepeatConsistency:
@@ -83,7 +95,7 @@ def repeat_consistency(gaps: ArrayLike, errors: ArrayLike, shift_errors: ArrayLi
     known = np.isfinite(g) & np.isfinite(s) & (s > 0)
     known &= known.sum(axis=0) > 1
     g, weight = np.where(known, g, 0.0)[:, known.any(axis=0)], np.zeros(g.shape)
-    weight[known] = (s[known] * (1.0 + ERRORS_RIGHT_TO)) ** -2
+    weight[known] = s[known] ** -2
     weight = weight[:, known.any(axis=0)]
     total = weight.sum(axis=0)
     away = np.where(weight > 0, g - (weight * g).sum(axis=0) / total, 0.0)
@@ -92,23 +104,24 @@ def repeat_consistency(gaps: ArrayLike, errors: ArrayLike, shift_errors: ArrayLi
     # Runs that share no pixel with the first, through others, have no offset against it.
     with_first = _reached(normal)
     offset, covariance = _solved(normal, moved, with_first)
-    rest = float((weight * away**2).sum()) - float(moved[with_first] @ offset[with_first])
+    rest = max(float((weight * away**2).sum()) - float(moved[with_first] @ offset[with_first]), 0.0)
     dof = int(known.sum()) - g.shape[1] - max(int(with_first.sum()) - 1, 0)
     others = np.flatnonzero(with_first)[1:]
     apart, dof_apart = float("nan"), len(others)
     if dof_apart:
-        spread = covariance[np.ix_(others, others)] + shift[0] ** 2 + np.diag(shift[others] ** 2)
+        spread = WIDE * covariance[np.ix_(others, others)] + shift[0] ** 2 + np.diag(shift[others] ** 2)
         apart = float(offset[others] @ np.linalg.solve(spread, offset[others]))
     return RepeatConsistency(
         number=g.shape[1],
         offset=offset,
         offset_error=np.sqrt(np.diag(covariance)),
-        chi2_pixels=max(rest, 0.0),
+        chi2_pixels=rest,
         dof_pixels=dof,
-        p_pixels=float(chi2.sf(max(rest, 0.0), dof)) if dof > 0 else float("nan"),
+        p_pixels=float(chi2.sf(rest / WIDE, dof)) if dof > 0 else float("nan"),
         chi2_offsets=apart,
         dof_offsets=dof_apart,
         p_offsets=float(chi2.sf(apart, dof_apart)) if dof_apart else float("nan"),
+        p_alike=float(chi2.cdf(rest / NARROW, dof)) if dof > 0 else float("nan"),
     )
 
 

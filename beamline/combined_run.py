@@ -65,7 +65,7 @@ class CombinedRun:
         Raises
         ------
         CombineRefused
-            The gaps differ beyond statistics; nothing was written.
+            The gaps differ beyond statistics, or too little for it; nothing was written.
         """
         uids = self._metadata["original_run_uids"]
         found = self._consistency(len(uids))
@@ -100,11 +100,12 @@ def consistency_document(found: RepeatConsistency) -> Document:
         "offset_error": [plain(value) for value in found.offset_error],
         **{f"{name}_{of}": plain(getattr(found, f"{name}_{of}")) for of in ("pixels", "offsets")
            for name in ("chi2", "dof", "p")},
+        "p_alike": plain(found.p_alike),
     }  # fmt: skip
 
 
 def verdict(uids: Sequence[str], found: RepeatConsistency) -> list[str]:
-    """Say in what the gaps of the runs differ beyond statistics."""
+    """Say in what the gaps of the runs are not those of repeats."""
     told = []
     if found.p_pixels < UNLIKELY:
         told.append(
@@ -117,19 +118,31 @@ def verdict(uids: Sequence[str], found: RepeatConsistency) -> list[str]:
             if uid != uids[0] and np.isfinite(offset)
         )
         told.append(f"against run {uids[0][:8]} the whole map is shifted, {offsets}, p = {found.p_offsets:.2g}")
+    if found.same_counts:
+        told.append(
+            f"the gaps agree better than measurements of their own can, chi2 {found.chi2_pixels:.1f} for "
+            f"{found.dof_pixels}, p = {found.p_alike:.2g}: the runs seem to be of the same counts"
+        )
     return told
 
 
 def disagreement(uids: Sequence[str], found: RepeatConsistency) -> str:
     """Say that runs were not combined, why, and what to do."""
-    whole = (
-        "a whole map is shifted by E_F, temperature or ageing: look at its references, or --calibration interpolated"
+    remedies = (
+        (
+            "pixels that differ are of another place, or changed: microarpes compare shows which",
+            found.p_pixels < UNLIKELY,
+        ),
+        (
+            "a whole map is shifted by E_F, temperature or ageing: look at references, or --calibration interpolated",
+            found.p_offsets < UNLIKELY,
+        ),
+        ("name a recording that was replayed, or a simulation of one seed, once", found.same_counts),
     )
-    parts = "pixels that differ are of another place, or changed: microarpes compare shows which"
-    remedies = [text for text, p in ((parts, found.p_pixels), (whole, found.p_offsets)) if p < UNLIKELY]
     return (
-        f"the gaps of the runs differ beyond statistics at {found.number} pixels: {'; '.join(verdict(uids, found))}. "
-        f"{'; '.join(remedies)}. Combined all the same with --force, which the derived run says"
+        f"the gaps of the runs, at {found.number} pixels, are not those of repeats: {'; '.join(verdict(uids, found))}. "
+        f"{'; '.join(text for text, holds in remedies if holds)}. Combined all the same with --force, which the "
+        "derived run says"
     )
 
 

@@ -17,7 +17,7 @@ def maps(rng, n_run=3, n_pixel=200, missing=0.1):
 
 def test_runs_of_one_gap_agree_as_often_as_chance_says():
     rng = np.random.default_rng(4)
-    scale = 1.0 / (1.0 + ERRORS_RIGHT_TO)  # undo the margin, so that p is that of the noise
+    scale = 1.0 / (1.0 + ERRORS_RIGHT_TO)  # takes the margin back, so that p is that of the noise
     found = [repeat_consistency(gaps, scale * errors, np.zeros(3)) for gaps, errors in (maps(rng) for _ in range(300))]
     assert kstest([each.p_pixels for each in found], "uniform").pvalue > 0.01
     assert kstest([each.p_offsets for each in found], "uniform").pvalue > 0.01
@@ -52,6 +52,15 @@ def test_errors_that_are_wrong_by_less_than_they_are_known_to_refuse_no_map_howe
     found = repeat_consistency(30.0 + 1.03 * errors * rng.standard_normal(errors.shape), errors, [0.0, 0.0])
     assert found.agree
     assert found.p_pixels > 0.5
+
+
+def test_runs_of_the_same_counts_agree_better_than_measurements_can():
+    gaps, errors = maps(np.random.default_rng(8), n_run=2)
+    assert repeat_consistency(gaps, errors, [0.0, 0.0]).p_alike > 0.01
+    # Another calibration record moves all gaps, and another temperature each a little: it is one noise all the same.
+    replayed = repeat_consistency([gaps[0], gaps[0] + 0.2], [errors[0], errors[0]], [0.3, 0.3])
+    assert replayed.same_counts
+    assert not replayed.agree
 
 
 def test_runs_without_a_pixel_in_common_have_nothing_to_disagree_about():

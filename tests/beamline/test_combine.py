@@ -210,6 +210,15 @@ def test_one_run_or_the_same_twice_is_not_combined(tmp_path):
         combined(first, first)
 
 
+def test_the_same_counts_in_two_runs_do_not_count_twice(tmp_path):
+    # As a recording that was replayed twice, or a simulation of one seed, would have it.
+    first, second = small(tmp_path), small(tmp_path, seed=2)
+    second.edcs = first.edcs
+    second.write()
+    with pytest.raises(CombineRefused, match=r"better than measurements of their own can.*name a recording .* once"):
+        combined(first, second)
+
+
 def test_gaps_that_differ_are_refused_with_figures_and_combined_if_forced(tmp_path):
     # Errors of 0.4 meV a pixel: 10 meV in one pixel are beyond chance, and leave the mean of 42 where it was.
     other = SMALL.copy()
@@ -227,7 +236,7 @@ def test_gaps_that_differ_are_refused_with_figures_and_combined_if_forced(tmp_pa
 def test_a_whole_map_that_is_shifted_is_refused_unless_e_f_is_not_known_better(tmp_path):
     # The calibration of the second run is wrong by 1.5 meV: its gaps come out as much too small.
     first, second = (small(tmp_path, seed=seed, ef=95.6, told=told) for seed, told in ((1, 95.6), (2, 95.5985)))
-    with pytest.raises(CombineRefused, match=r"the whole map is shifted, .* by -1\.\d+ ± .*its references"):
+    with pytest.raises(CombineRefused, match=r"the whole map is shifted, .* by -1\.\d+ ± .*look at references"):
         combined(first, second)
     for run in (first, second):
         run.ef_error = 0.001
