@@ -21,8 +21,8 @@ Floats = NDArray[np.float64]
 REACH = 5.0
 #: Share of the pixels of the first map that both must have before their counts can be laid on one another.
 KNOWN = 0.8
-#: Share of its range to which an image comes out the same again: beam and readback are not steadier.
-SAME_AGAIN = 0.05
+#: Share of its brightness to which an image comes out the same again, whatever its counts: I0 is not steadier.
+SAME_AGAIN = 0.02
 #: Least rows and columns in which a shift can be seen.
 LEAST = 4
 
@@ -137,10 +137,10 @@ def _seen(first: IndexedMap, other: IndexedMap, pixel: NDArray[np.intp]) -> Imag
         return nothing
     images, errors = [], []
     for image, error in ((first.intensity, first.intensity_error), (after, after_error)):
-        span = float(np.ptp(image[known])) or 1.0
-        images.append(np.where(known, image, image[known].mean()))
+        mean = float(image[known].mean()) or 1.0
+        images.append(np.where(known, image, mean))
         # What is not known is any value at all.
-        errors.append(np.where(known, np.hypot(np.where(known, error, 0.0), SAME_AGAIN * span), 1e3 * span))
+        errors.append(np.where(known, np.hypot(np.where(known, error, 0.0), SAME_AGAIN * mean), 1e3 * mean))
     found = register(
         images[0], images[1], 1.0, before_error=errors[0], after_error=errors[1], max_error=SAME_PLACE, reach=REACH
     )
