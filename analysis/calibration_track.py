@@ -18,7 +18,7 @@ import numpy as np
 from microarpes.analysis.calibration import Calibration
 from microarpes.analysis.units import mev_from_ev
 
-__all__ = ["CalibrationTrack", "Drift", "middle_of_exposure"]
+__all__ = ["CalibrationTrack", "Drift", "RunCalibrations", "middle_of_exposure"]
 
 HOUR = 3600.0
 
@@ -110,6 +110,55 @@ class CalibrationTrack:
         known = bool((error > 0.0).all())
         chi2 = float((weight * rest**2).sum()) if known else nan
         return Drift(rate, scale**-0.5 if known else nan, chi2, len(ef) - 2)
+
+
+class RunCalibrations:
+    """What each event of a run is fitted with: the last record before it, or what lies between all of them.
+
+    Parameters
+    ----------
+    n_window : int
+    begun_with : mapping or None
+        The record of the start document.
+    track : CalibrationTrack, optional
+        All records of the run, to interpolate between.
+
+    Attributes
+    ----------
+    problem : str
+        Why a record cannot be used, or empty. One that cannot makes the events after it bad-input rather than wrong.
+    """
+
+    def __init__(self, n_window: int, begun_with: Any, track: CalibrationTrack | None = None) -> None:
+        self._n_window, self._track = n_window, track
+        self._records: list[tuple[float, Calibration | None]] = []
+        self.problem = ""
+        self.add(-math.inf, begun_with)
+
+    @property
+    def begun_with(self) -> Calibration | None:
+        """The record the run began with; None where it cannot be used."""
+        return self._records[0][1]
+
+    def add(self, since: float, record: Any) -> None:
+        """Keep a record that holds from a time, s, on."""
+        calibration: Calibration | None = None
+        try:
+            if isinstance(record, Mapping):
+                calibration = Calibration.from_record(record, self._n_window)
+        except (KeyError, TypeError, ValueError) as error:
+            self.problem = f"a calibration record cannot be used: {error}"
+        self._records.append((since, calibration))
+        self._records.sort(key=lambda entry: entry[0])
+
+    def of(self, event: Mapping[str, Any]) -> Calibration | None:
+        """Return what an event of the primary stream is fitted with."""
+        begun_with = self.begun_with
+        if self._track is None or begun_with is None:
+            before = [calibration for since, calibration in self._records if since <= float(event["time"])]
+            return before[-1] if before else None
+        # The flat field is the detector's: it stays as the run began.
+        return replace(self._track.at(middle_of_exposure(event)), flat_field=begun_with.flat_field)
 
 
 def middle_of_exposure(event: Mapping[str, Any]) -> float:

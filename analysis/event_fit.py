@@ -45,6 +45,9 @@ class RunLayout:
         Whether the windows follow k_F, pixel by pixel.
     fit_depth : float or None, meV
         How far below the gap the fits look; see `GapFitter`.
+    repeats : int
+        How often the windows were measured: calibration and EDCs of an event are those of all windows the first time,
+        then the second, and so on, and all EDCs of one window are fitted together.
     """
 
     shape: tuple[int, int]
@@ -53,6 +56,7 @@ class RunLayout:
     linear_range: LinearRange | None = None
     follow_k_f: bool = False
     fit_depth: float | None = None
+    repeats: int = 1
 
     @classmethod
     def from_start(cls, doc: Mapping[str, Any]) -> RunLayout:
@@ -109,7 +113,7 @@ class EventFitter:
         pixel = _pixel(data.get("pixel"), layout.shape)
         record: dict[str, Any] = {"pixel": pixel, **{name: _number(data.get(name)) for name in POSITIONS}}
         record["calibration_time"] = np.nan if calibration is None else calibration.time
-        edc = _edc(data.get("edc"), n_window, layout.energy_axis.size)
+        edc = _edc(data.get("edc"), n_window * layout.repeats, layout.energy_axis.size)
         contrast = record["angular_contrast"]
         calibration = _through(calibration, data.get("flat_field"))
         if calibration is None or pixel < 0:
@@ -169,11 +173,14 @@ class EventFitter:
     def _one(
         self, layout: RunLayout, calibration: Calibration | None, i: int, edc: Array | None, contrast: float
     ) -> GapFit | None:
-        """Fit one window."""
+        """Fit one window, however often it was measured."""
         if edc is None or calibration is None:
             return None
-        fitter = self.fitter(layout, calibration, (i,))
-        return None if fitter is None else fitter.fit(edc[i], contrast)
+        chosen = tuple(range(i, len(edc), len(layout.windows)))
+        fitter = self.fitter(layout, calibration, chosen)
+        if fitter is None:
+            return None
+        return fitter.fit(edc[i], contrast) if len(chosen) == 1 else fitter.fit_joint(edc[list(chosen)], contrast)
 
     def _joint(
         self, layout: RunLayout, calibration: Calibration | None, edc: Array | None, contrast: float
@@ -181,7 +188,7 @@ class EventFitter:
         """Fit all windows together."""
         if edc is None or calibration is None:
             return None
-        fitter = self.fitter(layout, calibration, tuple(range(len(layout.windows))))
+        fitter = self.fitter(layout, calibration, tuple(range(len(edc))))
         return None if fitter is None else fitter.fit_joint(edc, contrast)
 
     def fitter(self, layout: RunLayout, calibration: Calibration, windows: tuple[int, ...]) -> GapFitter | None:

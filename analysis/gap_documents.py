@@ -7,7 +7,7 @@ from typing import Any
 
 import event_model
 
-from microarpes.analysis.gap_map import AGEING, FITTED, JOINT, K_F_CENTRE, POSITIONS
+from microarpes.analysis.gap_map import AGEING, COMBINED, FITTED, JOINT, K_F_CENTRE, POSITIONS
 
 __all__ = ["CONTROL", "DerivedRun", "gap_data_keys"]
 
@@ -25,11 +25,12 @@ def _key(dtype: str, numpy: str, shape: list[int], units: str, model: str) -> di
 
 
 def gap_data_keys(
-    n_window: int, model: str, *, follow_k_f: bool = False, aged: bool = False
+    n_window: int, model: str, *, follow_k_f: bool = False, aged: bool = False, combined: bool = False
 ) -> dict[str, dict[str, Any]]:
     """Describe the data keys of the primary stream; ``"1"`` is the unit of what has none.
 
-    Where the windows follow k_F there is more to tell, and where the gaps are corrected for ageing.
+    There is more to tell where the windows follow k_F, where the gaps are corrected for ageing, and where the counts
+    are of several runs.
     """
     keys = {
         "pixel": _key("integer", "<i8", [], "1", model),
@@ -44,6 +45,8 @@ def gap_data_keys(
         keys.update({name: _key("number", "<f8", [], unit, model) for name, unit in K_F_CENTRE.items()})
     if aged:
         keys.update({name: _key("number", "<f8", [], unit, model) for name, unit in AGEING.items()})
+    if combined:
+        keys.update({name: _key("integer", "<i8", [], unit, model) for name, unit in COMBINED.items()})
     return keys
 
 
@@ -56,7 +59,7 @@ class DerivedRun:
         ``emit(name, document)``.
     metadata : mapping
         What the start document says besides uid and time; ``follow_k_f`` where the windows follow k_F,
-        ``ageing_correction`` where the gaps are corrected for ageing.
+        ``ageing_correction`` where the gaps are corrected for ageing, ``combined`` where they are of several runs.
     n_window : int
     model : str
     """
@@ -65,7 +68,11 @@ class DerivedRun:
         self._emit = emit
         self._bundle = event_model.compose_run(metadata=dict(metadata))
         emit("start", dict(self._bundle.start_doc))
-        told = {"follow_k_f": bool(metadata.get("follow_k_f")), "aged": "ageing_correction" in metadata}
+        told = {
+            "follow_k_f": bool(metadata.get("follow_k_f")),
+            "aged": "ageing_correction" in metadata,
+            "combined": "combined" in metadata,
+        }
         keys = gap_data_keys(n_window, model, **told)
         self._model, self._keys = model, keys
         self._stream = self._bundle.compose_descriptor(

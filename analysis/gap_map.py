@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from microarpes.analysis.k_f_verdict import verdict_at_k_f
 
-__all__ = ["AGEING", "FITTED", "JOINT", "K_F_CENTRE", "POSITIONS", "GapMap"]
+__all__ = ["AGEING", "COMBINED", "FITTED", "JOINT", "K_F_CENTRE", "POSITIONS", "GapMap"]
 
 #: Fitted quantities of each window and of the joint fit, with their units.
 FITTED: dict[str, str] = {
@@ -38,6 +38,8 @@ POSITIONS: dict[str, str] = {
 K_F_CENTRE: dict[str, str] = {"k_f_centre": "deg", "k_f_centre_error": "deg", "window_shift": "deg"}
 #: Where the gaps are corrected for the ageing of the sample: what was added to them.
 AGEING: dict[str, str] = {"ageing_shift": "meV"}
+#: Where several runs are fitted together: in how many of them a pixel was measured.
+COMBINED: dict[str, str] = {"runs_combined": "1"}
 
 Key = tuple[float, str, int]
 
@@ -73,6 +75,8 @@ class GapMap:
         whose windows do not follow it.
     ageing_shift : ndarray, shape (ny, nx), meV
         What was added to the gaps for the ageing of the sample; NaN in a map as it was measured.
+    runs_combined : ndarray, shape (ny, nx)
+        From how many runs the counts of a pixel are; NaN in a map of one run.
     k_f_status : ndarray of str, shape (ny, nx)
         As of `KFCentre`, or why there was nothing to find it in; empty in a run whose windows do not follow it.
     seq_num : ndarray of int, shape (ny, nx)
@@ -88,7 +92,7 @@ class GapMap:
         n = len(self.windows)
         self._planes: dict[str, NDArray[np.float64]] = {
             **{name: np.full((n, ny, nx), np.nan) for name in FITTED},
-            **{name: np.full((ny, nx), np.nan) for name in (*JOINT, *POSITIONS, *K_F_CENTRE, *AGEING)},
+            **{name: np.full((ny, nx), np.nan) for name in (*JOINT, *POSITIONS, *K_F_CENTRE, *AGEING, *COMBINED)},
         }
         self.status = np.full((n, ny, nx), "", dtype="<U10")
         self.joint_status = np.full((ny, nx), "", dtype="<U10")

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from event_model import DocumentRouter
 
-from microarpes.analysis.calibration import Calibration
-from microarpes.analysis.calibration_track import CalibrationTrack, middle_of_exposure
+from microarpes.analysis.calibration_track import CalibrationTrack, RunCalibrations
 from microarpes.analysis.event_fit import EventFitter, RunLayout
 from microarpes.analysis.gap_documents import DerivedRun, Emit
 from microarpes.analysis.gap_map import GapMap
@@ -67,19 +64,20 @@ class LiveGapMap(DocumentRouter):
         self._layout: RunLayout | None = None
         self._derived: DerivedRun | None = None
         self._streams: dict[str, str] = {}
-        self._calibrations: list[tuple[float, Calibration | None]] = []
+        self._calibrations = RunCalibrations(0, None)
         self._run = (0.0, "")
 
     def start(self, doc: Mapping[str, Any]) -> None:
         """Begin a derived run when the raw run is a raster."""
-        self._streams, self._calibrations, self._derived, self.problem = {}, [], None, ""
+        self._streams, self._derived, self.problem = {}, None, ""
         self._run = (float(doc["time"]), str(doc["uid"]))
         try:
             self._layout = RunLayout.from_start(doc)
         except (KeyError, TypeError, ValueError) as error:
             self._layout, self.problem = None, f"run {doc['uid']} is not fitted: {error}"
             return
-        self._add_calibration(-np.inf, doc.get("calibration"))
+        self._calibrations = RunCalibrations(len(self._layout.windows), doc.get("calibration"), self.track)
+        self.problem = self._calibrations.problem
         self.gap_map = GapMap(self._layout.shape, self._layout.windows)
         metadata = {
             "original_run_uid": doc["uid"],
@@ -87,7 +85,7 @@ class LiveGapMap(DocumentRouter):
             "plan_name": "gap_fit",
             "model": self.model,
             "gamma0": self.gamma0,
-            "engine": self._fitter.engine(self._layout, self._calibrations[0][1]),
+            "engine": self._fitter.engine(self._layout, self._calibrations.begun_with),
             "shape": list(self._layout.shape),
             "windows": [dict(window) for window in doc["windows"]],
             "grid": dict(doc["grid"]),
@@ -106,14 +104,15 @@ class LiveGapMap(DocumentRouter):
             return doc
         stream = self._streams.get(doc["descriptor"])
         if stream == "calibration":
-            self._add_calibration(float(doc["time"]), doc["data"])
+            self._calibrations.add(float(doc["time"]), doc["data"])
+            self.problem = self._calibrations.problem
         elif stream == "primary":
-            record = self._fitter.fit(self._layout, self._calibration_of(doc), doc["data"])
+            record = self._fitter.fit(self._layout, self._calibrations.of(doc), doc["data"])
             record["raw_seq_num"] = int(doc["seq_num"])
             self.gap_map.update(self._run, doc["seq_num"], float(doc["time"]), record)
             self._derived.event(record, float(doc["time"]))
         elif stream == "control":
-            look = self._fitter.fit_look(self._layout, self._calibration_of(doc), doc["data"])
+            look = self._fitter.fit_look(self._layout, self._calibrations.of(doc), doc["data"])
             self._derived.look({**look, "raw_seq_num": int(doc["seq_num"])}, float(doc["time"]))
         return doc
 
@@ -122,30 +121,6 @@ class LiveGapMap(DocumentRouter):
         if self._derived is not None:
             self._derived.stop(str(doc.get("exit_status", "fail")), str(doc.get("reason", "")))
         self._derived = None
-
-    def _add_calibration(self, since: float, record: Any) -> None:
-        """Keep a record; one that cannot be read makes the events after it bad-input rather than wrong."""
-        calibration: Calibration | None = None
-        try:
-            if self._layout is not None and isinstance(record, Mapping):
-                calibration = Calibration.from_record(record, len(self._layout.windows))
-        except (KeyError, TypeError, ValueError) as error:
-            self.problem = f"a calibration record cannot be used: {error}"
-        self._calibrations.append((since, calibration))
-        self._calibrations.sort(key=lambda entry: entry[0])
-
-    def _calibration_of(self, event: Mapping[str, Any]) -> Calibration | None:
-        """Return what an event of the primary stream is fitted with."""
-        begun_with = self._calibrations[0][1]
-        if self.track is None or begun_with is None:
-            return self._calibration_at(float(event["time"]))
-        # The flat field is the detector's: it stays as the run began.
-        return replace(self.track.at(middle_of_exposure(event)), flat_field=begun_with.flat_field)
-
-    def _calibration_at(self, time: float) -> Calibration | None:
-        """Return the last record before a time."""
-        before = [calibration for since, calibration in self._calibrations if since <= time]
-        return before[-1] if before else None
 
 
 def _nowhere(name: str, doc: dict[str, Any]) -> None:

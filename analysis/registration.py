@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import map_coordinates, spline_filter
 from scipy.optimize import least_squares
 
-__all__ = ["ImageShift", "register"]
+__all__ = ["MAX_CHI2", "ImageShift", "register"]
 
 Array = NDArray[np.float64]
 
@@ -70,6 +70,7 @@ def register(
     before_error: ArrayLike,
     after_error: ArrayLike,
     max_error: float = 2.0,
+    reach: float = np.inf,
 ) -> ImageShift:
     """Find by how much an image has moved against an earlier one.
 
@@ -83,6 +84,8 @@ def register(
         Standard deviation of each intensity.
     max_error : float, um
         An error above this means that the image is flat.
+    reach : float, um
+        Where the shift is looked for, along each direction; as far as the images overlap by default.
 
     Returns
     -------
@@ -120,7 +123,7 @@ def register(
         seen = _inside(there, one.shape)
         return np.asarray(np.where(seen, (other - brightness * moved) / error, 0.0).ravel())
 
-    start = _coarse(one, other, spline, places)
+    start = _coarse(one, other, spline, places, reach / step)
     fit = least_squares(residuals, start, x_scale=(0.5, 0.5, 0.1))
     sy, sx, brightness = fit.x
     seen = int(_inside(places - np.array([sy, sx])[:, None, None], one.shape).sum())
@@ -145,10 +148,10 @@ def _errors(information: Array, of_noise: float) -> Array:
     return np.asarray(np.sqrt(np.diag(np.linalg.inv(true))[:2]))
 
 
-def _coarse(one: Array, other: Array, spline: Array, places: Array) -> Array:
+def _coarse(one: Array, other: Array, spline: Array, places: Array, most: float) -> Array:
     """Return the shift, pixels, of the best correlation over half pixels, with the brightness there."""
     best, at = -np.inf, np.array([0.0, 0.0, 1.0])
-    reach = [np.arange(-n * (1 - OVERLAP), n * (1 - OVERLAP) + 0.1, 0.5) for n in one.shape]
+    reach = [np.arange(-(far := min(n * (1 - OVERLAP), most)), far + 0.1, 0.5) for n in one.shape]
     for sy in reach[0]:
         for sx in reach[1]:
             there = places - np.array([sy, sx])[:, None, None]

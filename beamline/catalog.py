@@ -32,7 +32,8 @@ INITIALISED = "initialised"
 #: What is listed of a run, and searched but for a text; the axes of a raster make its start document long.
 _LISTED = (
     "{start: start.{uid: uid, time: time, plan_name: plan_name, sample: sample, num_points: num_points,"
-    " original_run_uid: original_run_uid, calibration: calibration.{temperature: temperature},"
+    " original_run_uid: original_run_uid, original_run_uids: original_run_uids,"
+    " calibration: calibration.{temperature: temperature},"
     " series: series.{settings: settings.{temperature: temperature}}}, stop: stop}"
 )
 
@@ -254,7 +255,7 @@ def list_runs(client: Any, *, derived: bool = False, search: RunSearch | None = 
     for entry in list_entries(client, "" if search is not None and search.text else _LISTED, since):
         start, stop = dict(entry.get("start") or {}), dict(entry.get("stop") or {})
         starts.append((start, stop))
-        if original := start.get("original_run_uid"):
+        for original in start.get("original_run_uids") or [start.get("original_run_uid")]:
             children.setdefault(original, []).append((float(start["time"]), start["uid"]))
     wanted = [each for each in starts if search is None or search.finds(*each)]
     summaries = [_summary(start, stop, children) for start, stop in wanted]

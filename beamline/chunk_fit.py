@@ -151,7 +151,7 @@ def derived_start(job: RefitJob, start: Document) -> Document:
         The run cannot be fitted: it is no raster.
     """
     router = _fitting.prepare(job)
-    with _documents_of(job, start) as moved:
+    with documents_of(job, start) as moved:
         router("start", moved("start", job.asked(start)))
     if not _fitting.emitted:
         raise ChunkError(router.problem or f"run {start.get('uid')} is not a raster and cannot be fitted")
@@ -170,7 +170,7 @@ def fit_chunk(job: RefitJob, chunk: Chunk) -> FittedChunk:
     """
     router = _fitting.prepare(job)
     start = next(_chunk_documents(job, chunk))[1]
-    with _documents_of(job, start) as moved:
+    with documents_of(job, start) as moved:
         for name, doc in _chunk_documents(job, chunk):
             router(name, moved(name, job.asked(doc) if name == "start" else doc))
         without_frame = moved.without_frame
@@ -213,7 +213,14 @@ class _AsStored:
 
 
 @contextlib.contextmanager
-def _documents_of(job: RefitJob, start: Document) -> Iterator[_AsStored | MovedWindows]:
+def documents_of(job: RefitJob, start: Document) -> Iterator[_AsStored | MovedWindows]:
+    """Give what turns the documents of a run into those the job asks for: as stored, or with windows placed anew.
+
+    Raises
+    ------
+    microarpes.beamline.moved_windows.WindowError
+        The frames are asked for and cannot be read.
+    """
     folder = Path(job.journal).parent
     if not (job.windows or job.follow_k_f):
         yield _AsStored()

@@ -27,6 +27,7 @@ from microarpes.beamline.cli_options import (
 )
 from microarpes.beamline.cli_runs import (
     anisotropy,
+    combine,
     compare,
     doctor,
     domains,
@@ -260,7 +261,7 @@ def replay(
 
 app.command()(runs)
 app.command()(reconcile)
-for verb in (show, refit, report, export, anisotropy, compare, doctor, domains):
+for verb in (show, refit, report, export, anisotropy, compare, combine, doctor, domains):
     app.command(context_settings=RUN_NAMES)(verb)
 
 

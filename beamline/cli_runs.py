@@ -168,6 +168,46 @@ def compare(
     sys.stdout.write(compare_runs(directory, first, second, output, fit=fit_a, second_fit=fit_b))
 
 
+def combine(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN...", help=f"{RUN_HELP} Repeats of one map, the first of them the one whose pixels count."
+        ),
+    ],
+    model: Annotated[str, typer.Option(help="Line shape.")] = "norman",
+    gamma0: Annotated[str, typer.Option(help="Policy for gamma0: prior, zero, or a value in meV.")] = "prior",
+    calibration: Annotated[
+        str, typer.Option(help="live: the last record before each pixel; interpolated: between the records, in time.")
+    ] = "live",
+    fit_depth: Annotated[
+        float | None, typer.Option(help="How far below the gap the fits look, meV; else as in the runs.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also where the gaps differ, or the counts show another place.")
+    ] = False,
+    directory: Directory = Path("microarpes-data"),
+    processes: Annotated[int | None, typer.Option(help="Processes; all cores if left out.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="tcp://HOST:PORT of a Dask scheduler (extra dask).")] = None,
+    summary: Summary = None,
+) -> None:
+    """Fit repeat maps of one place together, pixel by pixel, each with its own E_F, as a new derived run."""
+    from microarpes.beamline.combine import combine_runs
+
+    combine_runs(
+        directory,
+        names,
+        model=model,
+        gamma0=gamma0,
+        calibration=calibration,
+        fit_depth=fit_depth,
+        force=force,
+        processes=processes,
+        scheduler=scheduler,
+        summary=summary,
+    )
+
+
 def doctor(
     names: Annotated[list[str] | None, typer.Argument(metavar="[RUN...]", help=f"{RUN_HELP} Else all.")] = None,
     directory: Directory = Path("microarpes-data"),

@@ -8,14 +8,11 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy.spatial import cKDTree
 
 from microarpes.analysis.map_difference import GapDifference, gap_difference
 from microarpes.beamline.open_run import OpenRun, open_run
-from microarpes.beamline.raster_view import RasterView
+from microarpes.beamline.same_place import partner_pixels
 
-#: Of a step: pixels of two maps that are nearer than this are of one place.
-SAME_PLACE = 0.25
 #: Differences beyond so many sigmas are told one by one, the largest first, at most so many.
 FAR, TOLD = 4.0, 5
 
@@ -116,17 +113,13 @@ def compared_maps(first: OpenRun, second: OpenRun) -> Compared:
 
 def _partners(first: OpenRun, second: OpenRun, a: xr.Dataset, b: xr.Dataset) -> Any:
     """Return the pixel of `b` at the place of each pixel of `a`, -1 where there is none; shape (ny, nx)."""
-    places = [np.column_stack([grid.ravel() for grid in np.meshgrid(each["x"], each["y"])]) for each in (a, b)]
-    step = min(min(RasterView(each["x"].values, each["y"].values, snake=True, fast_axis="x").pitch) for each in (a, b))
-    found = cKDTree(places[1]).query(places[0])
-    distance, index = np.asarray(found[0]), np.asarray(found[1])
-    near = distance <= SAME_PLACE * step
-    if not near.any():
+    found = partner_pixels((a["x"].values, a["y"].values), (b["x"].values, b["y"].values))
+    if found.nearest > found.limit:
         raise NotComparable(
-            f"runs {first.uid} and {second.uid} have no place in common: the nearest pixels are {distance.min():.3g} "
-            f"um apart, at most {SAME_PLACE * step:.3g} um is one place"
+            f"runs {first.uid} and {second.uid} have no place in common: the nearest pixels are {found.nearest:.3g} "
+            f"um apart, at most {found.limit:.3g} um is one place"
         )
-    return np.where(near, index, -1).reshape(a.sizes["y"], a.sizes["x"])
+    return found.pixel
 
 
 def told(compared: Compared) -> list[str]:

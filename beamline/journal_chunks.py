@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from microarpes.beamline.journal import read_records
 from microarpes.beamline.stored_run import NoSuchRun
@@ -46,6 +46,17 @@ class Chunk:
     def label(self) -> str:
         """What a message calls it."""
         return f"chunk {self.number} (events {self.first + 1} to {self.first + self.events})"
+
+
+class RunChunks(Protocol):
+    """A run cut into chunks that have ``label`` and ``events``: what a refit needs to know of it."""
+
+    path: Path
+    start: Document
+    stop: Document | None
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the chunks."""
 
 
 class JournalChunks:

@@ -16,7 +16,7 @@ from microarpes.beamline.engine import RAW_JOURNAL, versions
 from microarpes.beamline.kept_mask import read_mask
 from microarpes.beamline.map_frames import MapFrames, frame_files
 from microarpes.beamline.map_planes import Planes, derived_start, fit_journals, fitted_planes, reading_planes
-from microarpes.beamline.map_terms import AGED, FITTED, FOLLOWED, iso_time, reading_terms
+from microarpes.beamline.map_terms import AGED, COMBINED, FITTED, FOLLOWED, iso_time, reading_terms
 from microarpes.beamline.pixel_events import PixelEvent, data_units
 from microarpes.beamline.planned import planned_mask
 from microarpes.beamline.run_chain import read_start
@@ -37,7 +37,7 @@ _OURS: dict[str, tuple[str, str]] = {
     "window_status": ("", "verdict of the fit of a window"),
 }
 _OURS |= {ours: (units, f"{words}, joint fit") for _, ours, units, words in FITTED}
-_OURS |= FOLLOWED | AGED
+_OURS |= FOLLOWED | AGED | COMBINED
 _OURS |= {f"window_{ours}": (units, f"{words}, window by itself") for _, ours, units, words in FITTED}
 
 
@@ -166,6 +166,7 @@ def _provenance(folders: Sequence[Path], start: Document, planes: Planes, fit: D
         "temperature_units": "K",
         "fit": fit.get("uid"),
         "fit_model": fit.get("model"),
+        "fit_runs": " ".join(fit["original_run_uids"]) if "original_run_uids" in fit else None,
         "calibration": json.dumps(start.get("calibration"), default=_listed),
         "start_document": json.dumps(start, default=_listed),
         "microarpes_version": versions()["microarpes"],

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from microarpes.analysis import GapMap
 from microarpes.beamline.engine import RAW_JOURNAL
 from microarpes.beamline.journal import read_documents, start_of
-from microarpes.beamline.map_terms import AGED, FITTED, FOLLOWED, WHOLE
+from microarpes.beamline.map_terms import AGED, COMBINED, FITTED, FOLLOWED, WHOLE
 from microarpes.beamline.pixel_events import PixelEvent, pixel_events
 from microarpes.beamline.stored_figures import NOT_FITTED
 from microarpes.beamline.stored_run import NoSuchRun, live_fits
@@ -139,9 +139,9 @@ def fitted_planes(journals: Sequence[Path], start: Mapping[str, Any], measured: 
     -------
     dict of str to ndarray
         By the names of `microarpes.beamline.map_terms.FITTED` and ``status`` the joint fit of all windows,
-        ``[ny, nx]``, those of `FOLLOWED` where the windows follow k_F and of `AGED` where gaps are corrected for
-        ageing; with ``window_`` before it each window by itself, ``[ny, nx, n_window]``. Only ``status``,
-        ``not-fitted`` where something was measured, for a map without a fit.
+        ``[ny, nx]``, those of `FOLLOWED` where the windows follow k_F, of `AGED` where gaps are corrected for ageing
+        and of `COMBINED` where several runs were fitted together; with ``window_`` before it each window by itself,
+        ``[ny, nx, n_window]``. Only ``status``, ``not-fitted`` where something was measured, for a map without a fit.
     """
     if not journals:
         return {"status": np.where(measured, NOT_FITTED, "")}
@@ -153,6 +153,8 @@ def fitted_planes(journals: Sequence[Path], start: Mapping[str, Any], measured: 
         planes |= {name: getattr(gap_map, name) for name in FOLLOWED}
     if np.isfinite(gap_map.ageing_shift).any():
         planes |= {name: getattr(gap_map, name) for name in AGED}
+    if np.isfinite(gap_map.runs_combined).any():
+        planes |= {name: getattr(gap_map, name) for name in COMBINED}
     if gap_map.windows == tuple(str(window["name"]) for window in start["windows"]):
         planes["window_status"] = np.moveaxis(gap_map.status, 0, -1)
         for theirs, ours, _, _ in FITTED:

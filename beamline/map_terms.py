@@ -60,6 +60,9 @@ FOLLOWED: dict[str, tuple[str, str]] = {
 #: The same of a refit that corrects for ageing.
 AGED: dict[str, tuple[str, str]] = {"ageing_shift": ("meV", "what was added to the gaps for the ageing of the sample")}
 
+#: The same of several runs that were fitted together.
+COMBINED: dict[str, tuple[str, str]] = {"runs_combined": ("1", "runs whose counts were fitted together")}
+
 #: Kept as whole numbers, -1 where there is none.
 WHOLE = ("frame_id", "attempt", "seq_num", "run", "frame_row")
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from microarpes.analysis import GapFitter
 from microarpes.analysis.gap_documents import DerivedRun
 from microarpes.beamline.chunk_fit import (
     ChunkError,
@@ -25,16 +24,19 @@ from microarpes.beamline.chunk_fit import (
     derived_start,
     fit_chunk,
 )
+from microarpes.beamline.combined_chunks import CombineJob
+from microarpes.beamline.combined_run import CombinedRun, combined_lines
 from microarpes.beamline.engine import RAW_JOURNAL
+from microarpes.beamline.fit_policy import checked_policy
 from microarpes.beamline.journal import read_documents
-from microarpes.beamline.journal_chunks import CHUNK_EVENTS, JournalChunks
+from microarpes.beamline.journal_chunks import CHUNK_EVENTS, JournalChunks, RunChunks
 from microarpes.beamline.moved_windows import check_windows, fermi_edge_sources, frame_path, open_frames, parse_window
 from microarpes.beamline.refit_ageing import AgedRun, aged_run, correction_lines
-from microarpes.beamline.refit_calibration import INTERPOLATED, LIVE, RefitRefused, told_of, track_of_run
+from microarpes.beamline.refit_calibration import INTERPOLATED, RefitRefused, told_of, track_of_run
 from microarpes.beamline.refit_depth import depth_lines, shift_of_depth
 from microarpes.beamline.refit_outcome import RefitJournal, describe, ending_of, problems_of, store_in_catalog
 from microarpes.beamline.refit_progress import RefitDisplay
-from microarpes.beamline.refit_workers import DaskWorkers, LocalWorkers, Workers, fit_in_order
+from microarpes.beamline.refit_workers import DaskWorkers, Fit, LocalWorkers, Workers, fit_in_order
 from microarpes.beamline.run_names import run_folder
 from microarpes.beamline.summary import summary_text, write_summary
 
@@ -66,40 +68,6 @@ class RefitOutcome:
     events: int
     elapsed: float
     problems: list[str] = field(default_factory=list)
-
-
-def parse_gamma0(text: str) -> str | float:
-    """Read a policy for gamma0: ``prior``, ``zero`` or a value in meV.
-
-    Raises
-    ------
-    RefitRefused
-        It is none of these.
-
-    Examples
-    --------
-    >>> parse_gamma0("2.5")
-    2.5
-    """
-    if text == "shared":
-        raise RefitRefused("--gamma0 shared needs a first map: refit with prior, then give the map's value in meV")
-    with contextlib.suppress(ValueError):
-        return float(text)
-    return text
-
-
-def check_model(model: str, gamma0: str | float, fit_depth: float | None = None) -> None:
-    """Refuse a model, a policy or a depth (meV) that no fitter knows.
-
-    Raises
-    ------
-    RefitRefused
-        The message lists what is known.
-    """
-    try:
-        GapFitter([float(energy) for energy in range(-150, 51)], model=model, gamma0=gamma0, fit_depth=fit_depth)
-    except ValueError as error:
-        raise RefitRefused(str(error)) from None
 
 
 def refit_run(
@@ -161,12 +129,7 @@ def refit_run(
     RefitFailed
         Something is missing; all that was fitted is stored and told.
     """
-    if processes is not None and scheduler is not None:
-        raise RefitRefused("--processes is about this machine and --scheduler about others; give one of them")
-    if calibration not in (LIVE, INTERPOLATED):
-        raise RefitRefused(f"--calibration {calibration!r} is unknown; give {LIVE} or {INTERPOLATED}")
-    policy = parse_gamma0(gamma0)
-    check_model(model, policy, fit_depth)
+    policy = checked_policy(model, gamma0, calibration, fit_depth)
     folder = run_folder(directory, run)
     places = tuple(parse_window(text) for text in windows)
     edges = tuple((window.name, window.angle_low, window.angle_high) for window in places)
@@ -178,10 +141,10 @@ def refit_run(
     )
     start = derived_metadata(job, chunks.start)
     make = aged_run(folder, chunks.start, other_windows=bool(places)) if correct_ageing else DerivedRun
-    with _workers(processes, scheduler, job) as workers:
-        _say(stream, f"run {chunks.start['uid']}: {model}, gamma0 {policy}, on {workers.description}")
+    with workers_of(processes, scheduler, job.journal) as workers:
+        say(stream, f"run {chunks.start['uid']}: {model}, gamma0 {policy}, on {workers.description}")
         outcome = fit_run(folder, job, chunks, start, workers, stream, make)
-    _finish(folder, chunks, outcome, summary, stream)
+    finish(folder, chunks, outcome, summary, stream)
     return outcome
 
 
@@ -215,8 +178,19 @@ def derived_metadata(job: RefitJob, raw: Document) -> Document:
 
 
 @contextlib.contextmanager
-def _workers(processes: int | None, scheduler: str | None, job: RefitJob) -> Iterator[Workers]:
-    workers: Workers = LocalWorkers(processes) if scheduler is None else DaskWorkers(scheduler, job.journal)
+def workers_of(processes: int | None, scheduler: str | None, readable: str) -> Iterator[Workers]:
+    """Give processes of this machine or the workers of a Dask scheduler, which have to be able to read a file.
+
+    Raises
+    ------
+    RefitRefused
+        Both are asked for.
+    microarpes.beamline.refit_workers.WorkersError
+        There are none.
+    """
+    if processes is not None and scheduler is not None:
+        raise RefitRefused("--processes is about this machine and --scheduler about others; give one of them")
+    workers: Workers = LocalWorkers(processes) if scheduler is None else DaskWorkers(scheduler, readable)
     try:
         yield workers
     finally:
@@ -225,12 +199,13 @@ def _workers(processes: int | None, scheduler: str | None, job: RefitJob) -> Ite
 
 def fit_run(
     folder: Path,
-    job: RefitJob,
-    chunks: JournalChunks,
+    job: RefitJob | CombineJob,
+    chunks: RunChunks,
     metadata: Document,
     workers: Workers,
     stream: TextIO,
-    make: Callable[..., DerivedRun | AgedRun] = DerivedRun,
+    make: Callable[..., DerivedRun | AgedRun | CombinedRun] = DerivedRun,
+    fit: Fit = fit_chunk,
 ) -> RefitOutcome:
     """Fit all chunks and write the derived run that `make` makes; it is there when this returns, not when this raises.
 
@@ -247,7 +222,7 @@ def fit_run(
     try:
         derived = make(journal, metadata, len(metadata["windows"]), job.model)
         with RefitDisplay(stream, int(chunks.start.get("num_points") or 0)) as display:
-            for chunk, result in fit_in_order(workers, fit_chunk, job, chunks):
+            for chunk, result in fit_in_order(workers, fit, job, chunks):
                 if isinstance(result, Exception) or result.code != code:
                     failed.append(f"{chunk.label}: {_reason(result, code)}")
                     continue
@@ -275,8 +250,8 @@ def _reason(result: FittedChunk | Exception, code: str) -> str:
     return f"{type(result).__name__}: {result}"
 
 
-def _finish(folder: Path, chunks: JournalChunks, outcome: RefitOutcome, summary: Path | None, stream: TextIO) -> None:
-    """Put the derived run into the catalog, draw and tell; raise if anything is missing."""
+def finish(folder: Path, chunks: RunChunks, outcome: RefitOutcome, summary: Path | None, stream: TextIO) -> None:
+    """Put the derived run into the catalog, draw and tell; raise RefitFailed if anything is missing."""
     derived = next(doc for name, doc in read_documents(outcome.journal) if name == "start")
     numbers = describe(chunks.start, derived, outcome.journal, outcome.elapsed)
     numbers["depth_shift"] = shift_of_depth(folder, derived, outcome.journal)
@@ -287,17 +262,18 @@ def _finish(folder: Path, chunks: JournalChunks, outcome: RefitOutcome, summary:
     # the clock of a raster says nothing of a refit
     lines = [line for line in summary_text(numbers).splitlines() if not line.startswith("time")]
     rate = outcome.events / outcome.elapsed if outcome.elapsed > 0 else float("nan")
-    lines += correction_lines(derived)
+    lines += correction_lines(derived) + combined_lines(derived)
     lines.append(f"time        {outcome.events} events in {outcome.elapsed:.1f} s, {rate:.0f} events/s")
     lines += depth_lines(numbers["depth_shift"])
     if chunks.stop is None:
         lines.append("the run has no stop document: it was cut off or is still being taken; what is there was fitted")
     lines.append(f"derived run {outcome.uid}\nstored in   {outcome.journal}")
-    _say(stream, *lines)
+    say(stream, *lines)
     if outcome.problems:
         raise RefitFailed("; ".join(outcome.problems))
 
 
-def _say(stream: TextIO, *lines: str) -> None:
+def say(stream: TextIO, *lines: str) -> None:
+    """Write lines and have them seen at once."""
     stream.write("\n".join(lines) + "\n")
     stream.flush()

@@ -13,7 +13,7 @@ from microarpes.beamline.refit_outcome import refitted_map
 Document = dict[str, Any]
 
 #: In what a refit must agree with the live fit for a difference of the gaps to be one of the depth.
-_ALIKE = ("model", "gamma0", "windows", "follow_k_f")
+_ALIKE = ("model", "gamma0", "windows", "follow_k_f", "original_run_uids")
 
 
 def shift_of_depth(folder: Path, derived: Document, journal: Path) -> dict[str, Any] | None:

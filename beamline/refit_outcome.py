@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from microarpes.analysis import GapMap
 from microarpes.analysis.gap_map import AGEING, K_F_CENTRE
 from microarpes.beamline.journal import MAGIC, encode_record, read_documents
-from microarpes.beamline.journal_chunks import JournalChunks
+from microarpes.beamline.journal_chunks import RunChunks
 from microarpes.beamline.pixel_classes import OUTSIDE
 from microarpes.beamline.planned import planned_mask
 from microarpes.beamline.stored_run import read_run, simulated_seed, simulated_undulation
@@ -98,7 +98,7 @@ def problems_of(failed: list[str], without_frame: int) -> list[str]:
     return problems
 
 
-def ending_of(chunks: JournalChunks, problems: list[str]) -> tuple[str, str]:
+def ending_of(chunks: RunChunks, problems: list[str]) -> tuple[str, str]:
     """Return exit status and reason of the derived run: those of the raw one, unless the refit has its own."""
     if problems:
         return "fail", "; ".join(problems)
@@ -211,6 +211,7 @@ def _title(raw: Document, derived: Document) -> str:
     started = time.strftime("%Y-%m-%d %H:%M", time.localtime(raw["time"]))
     parts = [str(name), started, f"run {raw['uid'][:8]}", f"refit {derived['uid'][:8]} ({derived['model']})"]
     parts.append("gaps corrected for ageing" if derived.get("ageing_correction") else "")
+    parts.append(f"{len(derived['original_run_uids'])} runs combined" if "original_run_uids" in derived else "")
     return ", ".join(part for part in parts if part)
 
 

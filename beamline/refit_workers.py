@@ -16,8 +16,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Protocol
 
-from microarpes.beamline.chunk_fit import FittedChunk, RefitJob, code_version, worker_report
-from microarpes.beamline.journal_chunks import Chunk
+from microarpes.beamline.chunk_fit import FittedChunk, code_version, worker_report
 
 #: Chunks in hand for each worker: enough that none waits, few enough that memory does not grow with the run.
 CHUNKS_PER_WORKER = 4
@@ -194,14 +193,14 @@ class DaskWorkers:
 
 
 def fit_in_order(
-    workers: Workers, fit: Fit, job: RefitJob, chunks: Iterable[Chunk]
-) -> Iterator[tuple[Chunk, FittedChunk | Exception]]:
+    workers: Workers, fit: Fit, job: Any, chunks: Iterable[Any]
+) -> Iterator[tuple[Any, FittedChunk | Exception]]:
     """Fit chunks on all workers and yield them in their order, each with its fits or with what went wrong.
 
     Only so many chunks are in hand as keep the workers busy. When a local worker process dies, all chunks in hand are
     lost with its pool; each of them is then fitted again alone, so that only the one that kills its worker fails.
     """
-    pending: deque[tuple[Chunk, Future[Any]]] = deque()
+    pending: deque[tuple[Any, Future[Any]]] = deque()
     count = workers.count
     for chunk in chunks:
         pending.append((chunk, workers.submit(fit, job, chunk)))
@@ -213,8 +212,8 @@ def fit_in_order(
 
 
 def _oldest(
-    workers: Workers, fit: Fit, job: RefitJob, pending: deque[tuple[Chunk, Future[Any]]]
-) -> Iterator[tuple[Chunk, FittedChunk | Exception]]:
+    workers: Workers, fit: Fit, job: Any, pending: deque[tuple[Any, Future[Any]]]
+) -> Iterator[tuple[Any, FittedChunk | Exception]]:
     chunk, future = pending.popleft()
     outcome = _outcome(future)
     yield_now = [(chunk, outcome)]
@@ -236,7 +235,7 @@ def _outcome(future: Future[Any]) -> FittedChunk | Exception:
     return fitted
 
 
-def _alone(workers: Workers, fit: Fit, job: RefitJob, chunk: Chunk) -> FittedChunk | Exception:
+def _alone(workers: Workers, fit: Fit, job: Any, chunk: Any) -> FittedChunk | Exception:
     outcome = _outcome(workers.submit(fit, job, chunk))
     if isinstance(outcome, BrokenProcessPool):
         return WorkersError("its worker process died twice; out of memory?")

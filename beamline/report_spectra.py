@@ -126,6 +126,8 @@ def spectra(material: Material) -> Section | None:
     title = "Best, median and worst fit"
     if material.derived.get("edc_source") == "frames" or material.derived.get("follow_k_f"):
         return Section(title, ["The windows were moved: their EDCs are in the frames, not in the events."])
+    if "original_run_uids" in material.derived:
+        return Section(title, ["The gaps are of several runs; the EDCs of each are in its own report."])
     fits = pixel_fits(material)
     if not fits:
         return None
