@@ -97,7 +97,9 @@ class PublishedRuns:
         return [answer] if len(answer) <= MAX_ANSWER else _refused("there are more journals than an answer can hold")
 
     def _answer_read(self, run: str, journal: str, offset: int, last: bytes) -> list[bytes]:
-        if not is_key(run, journal) or (run, journal) not in self.journals():
+        key = run, journal
+        # What was there once is looked for below; the directory is gone through for what is new only.
+        if not is_key(*key) or (key not in self._list and key not in self.journals()):
             return _refused("there is no such journal")
         with self._opened(run, journal) as file:
             size = os.fstat(file).st_size

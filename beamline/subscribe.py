@@ -14,9 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from microarpes.beamline.asked_publisher import TIMEOUT, NoAnswer, Publisher
 from microarpes.beamline.copied_journal import CopiedJournal
 from microarpes.beamline.journal import JournalError
-from microarpes.beamline.journal_record import HEADER, MAX_RECORD
 from microarpes.beamline.orphans import RAW
 from microarpes.beamline.remote import (
     MAX_ANSWER,
@@ -25,9 +25,7 @@ from microarpes.beamline.remote import (
     Keys,
     RemoteError,
     as_message,
-    checked_address,
     is_key,
-    load_zmq,
     of_message,
 )
 
@@ -35,16 +33,10 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two questions about a journal that grows, and between two lists of what there is.
 POLL, LOOK = 0.1, 2.0
-#: Seconds for an answer; then the question is asked again.
-TIMEOUT = 10.0
 #: Journals that are caught up with at a time.
 AT_ONCE = 4
 #: Seconds for which one is left alone after something was wrong with it.
 REST = 30.0
-
-
-class NoAnswer(RemoteError):
-    """The publisher is not there now."""
 
 
 class Subscriber:
@@ -171,73 +163,6 @@ class Subscriber:
         if self.problems.get(key) != what:  # tried again and again, told once
             self.problems[key] = what
             logger.warning("%s", what)
-
-
-class Publisher:
-    """A publisher as it is asked over ZMQ, one question at a time.
-
-    Parameters
-    ----------
-    address : str
-        ``tcp://HOST:PORT``.
-    keys : Keys, optional
-        Needed where the address is not loopback.
-    timeout : float, s
-
-    Raises
-    ------
-    RemoteError
-        The address or the keys are none.
-    """
-
-    def __init__(self, address: str, keys: Keys | None = None, *, timeout: float = TIMEOUT) -> None:
-        self.address = checked_address(address, to_listen=False, has_keys=keys is not None)
-        self._keys, self._timeout, self._zmq = keys, timeout, load_zmq()
-        self._context = self._zmq.Context()
-        try:
-            self._socket = self._connected()
-        except BaseException:
-            self._context.term()
-            raise
-
-    def _connected(self) -> Any:
-        socket = self._context.socket(self._zmq.REQ)
-        try:
-            socket.linger, socket.maxmsgsize = 0, HEADER.size + MAX_RECORD
-            socket.ipv6 = "[" in self.address
-            if self._keys is not None:
-                self._keys.guard_asking(socket)
-            socket.connect(self.address)
-        except self._zmq.ZMQError as error:
-            socket.close()
-            raise RemoteError(f"cannot ask at {self.address}: {error}") from None
-        except BaseException:
-            socket.close()
-            raise
-        return socket
-
-    def __call__(self, question: bytes) -> list[bytes]:
-        """Ask.
-
-        Raises
-        ------
-        NoAnswer
-            Nothing came in time.
-        """
-        self._socket.send(question)
-        if not self._socket.poll(1e3 * self._timeout):
-            # A socket that waits for an answer can ask nothing else.
-            self._socket.close()
-            self._socket = self._connected()
-            known = "" if self._keys is None else ", or not to who has this key"
-            raise NoAnswer(f"nobody answers at {self.address}{known}")
-        answer: list[bytes] = self._socket.recv_multipart()
-        return answer
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._socket.close()
-        self._context.term()
 
 
 def subscribe(

@@ -22,6 +22,7 @@ from conftest import Raster, derived_records, poll_for
 from small_run import derived_documents, raw_documents, write_journal
 
 from microarpes.beamline import journal, publish, subscribe
+from microarpes.beamline.asked_publisher import NoAnswer, Publisher
 from microarpes.beamline.follow_fit import follow_fit
 from microarpes.beamline.journal import JournalWriter, read_documents
 from microarpes.beamline.journal_lock import is_being_written
@@ -29,7 +30,7 @@ from microarpes.beamline.journal_record import HEADER, MAGIC, encode_record, pac
 from microarpes.beamline.publish import PublishedRuns
 from microarpes.beamline.remote import Keys, RemoteError, as_message, checked_address, of_message
 from microarpes.beamline.stored_run import read_run
-from microarpes.beamline.subscribe import NoAnswer, Publisher, Subscriber
+from microarpes.beamline.subscribe import Subscriber
 
 LIST = as_message(1, "list")
 
@@ -280,13 +281,13 @@ def test_with_keys_only_who_is_known_gets_anything_and_only_from_whom_it_knows(r
     with published(directory, Keys(folder / "publisher.key_secret", known)) as address:
         for name, publisher in [("stranger", "publisher"), ("friend", "stranger"), (None, None)]:
             with pytest.raises(NoAnswer):
-                ask(address, name, publisher, 0.3)
+                ask(address, name, publisher, 0.2)
         (answer,) = ask(address, "friend", "publisher", 30.0)
     assert {run for run, _, _ in of_message(answer, 1000)[1]} == {uid}
 
 
 def test_noise_on_the_line_stops_no_publisher(runs, tmp_path):
-    directory, _ = runs
+    directory, uid = runs
     noise = random.Random(4)
     with published(directory) as address:
         host, port = address.removeprefix("tcp://").split(":")
@@ -303,7 +304,29 @@ def test_noise_on_the_line_stops_no_publisher(runs, tmp_path):
                 assert of_message(dealer.recv_multipart()[1], 1000)[0] == "refused"
             dealer.send_multipart([b"", bytes(1 << 20)])  # the line of who sends so much is closed
         subscribe.subscribe(address, tmp_path / "copy", once=True)
-    assert bytes_of(tmp_path / "copy") == bytes_of(directory)
+        assert bytes_of(tmp_path / "copy") == bytes_of(directory)
+        # And who asks to have it all is told when that is not so.
+        raw = tmp_path / "copy" / uid / "raw.journal"
+        write_journal(raw, [("event", {"of": "somebody else"})])
+        with pytest.raises(RemoteError, match="1 journals were not copied"):
+            subscribe.subscribe(address, tmp_path / "copy", once=True)
+
+
+def test_an_answer_without_the_form_of_one_is_waited_for_no_longer_than_any():
+    # A REQ socket that has something to read has not always an answer: reading must not wait for one then.
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as other:
+        other.linger = 0
+        port = other.bind_to_random_port("tcp://127.0.0.1")
+
+        def answer():
+            asker, *_ = other.recv_multipart()
+            other.send_multipart([asker, b"no envelope", b"x"])
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        with contextlib.closing(Publisher(f"tcp://127.0.0.1:{port}", timeout=0.2)) as line, pytest.raises(NoAnswer):
+            line(LIST)
+        thread.join(30.0)
 
 
 def test_no_question_gets_another_file_or_an_exception(runs, tmp_path):
