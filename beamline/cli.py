@@ -25,6 +25,7 @@ from microarpes.beamline.cli_options import (
     parse_pair,
     parse_points,
 )
+from microarpes.beamline.cli_remote import publish, subscribe
 from microarpes.beamline.cli_runs import (
     anisotropy,
     combine,
@@ -261,6 +262,8 @@ def replay(
 
 app.command()(runs)
 app.command()(reconcile)
+app.command()(publish)
+app.command()(subscribe)
 for verb in (show, refit, report, export, anisotropy, compare, combine, doctor, domains):
     app.command(context_settings=RUN_NAMES)(verb)
 

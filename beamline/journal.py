@@ -9,63 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import struct
 import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any
-
-import msgpack
-import numpy as np
 
 from microarpes.beamline.journal_lock import lock_for_writing
-
-MAGIC = b"MAJRNL1\n"
-_HEADER = struct.Struct("<II")
-#: A record longer than this is taken for garbage; the largest real one is a few MB of EDCs.
-MAX_RECORD = 1 << 28
-
-Document = dict[str, Any]
+from microarpes.beamline.journal_record import HEADER, MAGIC, Document, encode_record, is_length, unpacked
 
 
 class JournalError(Exception):
     """A journal could not be written or is not a journal; the message says which and what to do."""
-
-
-def encode_record(name: str, doc: Document) -> bytes:
-    """Return one framed record: length, CRC-32, msgpack of ``[name, doc]``."""
-    payload: bytes = msgpack.packb([name, doc], default=_encode_array, use_bin_type=True)
-    return _HEADER.pack(len(payload), zlib.crc32(payload)) + payload
-
-
-def _encode_array(value: object) -> object:
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biufU":
-        little = np.ascontiguousarray(value.astype(value.dtype.newbyteorder("<"), copy=False))
-        return {
-            "__ndarray__": True,
-            "dtype": little.dtype.str,
-            "shape": list(value.shape),
-            "data": little.tobytes(),
-        }
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(
-        f"a document holds a {type(value).__name__}, which a journal cannot store; use plain data or arrays"
-    )
-
-
-def _decode_array(value: dict[str, Any]) -> Any:
-    if value.get("__ndarray__") is not True:
-        return value
-    array = np.frombuffer(value["data"], dtype=np.dtype(value["dtype"])).reshape(value["shape"])
-    return array.copy()
-
-
-def _decode_payload(payload: bytes) -> tuple[str, Document]:
-    name, doc = msgpack.unpackb(payload, object_hook=_decode_array, raw=False, strict_map_key=False)
-    return name, doc
 
 
 class JournalWriter:
@@ -109,6 +64,17 @@ class JournalWriter:
         self._pending.append(encode_record(str(name), doc))
         self._sync_owed = self._sync_owed or str(name) in self._SYNCED
         self.retry()
+
+    def append(self, records: bytes) -> None:
+        """Append whole records as they are in another journal, and sync them, as a call does with an event."""
+        self._pending.append(records)
+        self._sync_owed = True
+        self.retry()
+
+    @property
+    def end(self) -> int:
+        """Bytes that are written: where the next record begins."""
+        return self._end
 
     def retry(self) -> OSError | None:
         """Write what is pending and sync; return the error that is left, or None."""
@@ -172,17 +138,18 @@ class _Records:
         """Yield the whole records that are there now; may be called again when the file has grown."""
         while True:
             self._file.seek(self.offset)
-            head = self._file.read(_HEADER.size)
-            if len(head) < _HEADER.size:
+            head = self._file.read(HEADER.size)
+            if len(head) < HEADER.size:
                 return
-            length, checksum = _HEADER.unpack(head)
-            if length > MAX_RECORD:
+            length, checksum = HEADER.unpack(head)
+            if not is_length(length):
                 return
             payload = self._file.read(length)
             if len(payload) < length or zlib.crc32(payload) != checksum:
                 return
-            self.offset += _HEADER.size + length
-            yield _decode_payload(payload)
+            self.offset += HEADER.size + length
+            name, doc = unpacked(payload)
+            yield name, doc
 
     def close(self) -> None:
         self._file.close()

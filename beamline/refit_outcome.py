@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from microarpes.analysis import GapMap
 from microarpes.analysis.gap_map import AGEING, K_F_CENTRE
-from microarpes.beamline.journal import MAGIC, encode_record, read_documents
+from microarpes.beamline.journal import read_documents
 from microarpes.beamline.journal_chunks import RunChunks
+from microarpes.beamline.journal_record import MAGIC, encode_record
 from microarpes.beamline.pixel_classes import OUTSIDE
 from microarpes.beamline.planned import planned_mask
 from microarpes.beamline.stored_run import read_run, simulated_seed, simulated_undulation

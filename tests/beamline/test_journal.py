@@ -63,6 +63,17 @@ def test_a_tail_torn_at_any_byte_loses_only_the_record_it_tore(tmp_path):
         assert path.stat().st_size == len(whole) - tail
 
 
+def test_zeros_that_a_power_cut_left_behind_the_records_are_no_record(tmp_path):
+    # A file system may have made the file longer before it wrote what belongs there; CRC-32 of nothing is 0.
+    path = tmp_path / "j"
+    write(path, START, EVENT)
+    whole = path.read_bytes()
+    path.write_bytes(whole + bytes(4096))
+    assert [name for name, _ in read_documents(path)] == ["start", "event"]
+    JournalWriter(path).close()
+    assert path.read_bytes() == whole
+
+
 def test_a_flipped_bit_ends_the_reading_before_the_damage(tmp_path):
     path = tmp_path / "j"
     write(path, START, EVENT, STOP)
