@@ -140,7 +140,11 @@ def test_the_later_run_counts_where_two_have_a_pixel(tmp_path):
     assert run.start["uid"] == "second"
 
 
-@pytest.mark.parametrize("begun", [b"", MAGIC, MAGIC + encode_record("start", {"uid": "fit"})[:9]])
+@pytest.mark.parametrize(
+    "begun",
+    [b"", MAGIC, MAGIC + encode_record("start", {"uid": "fit"})[:9]],
+    ids=["nothing", "no record", "half a record"],
+)
 def test_a_fit_whose_follower_has_only_just_made_its_file_is_not_there_yet(tmp_path, begun):
     first = write(tmp_path, "first", [0, 1])
     second = write(tmp_path, "second", [2], time=100.0, resumes="first")
