@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
 from typing import Any
 
 from microarpes.beamline.journal_record import HEADER, MAX_RECORD
@@ -72,12 +70,9 @@ class Publisher:
         if self._socket is None:
             self._socket = self._connected()
         self._socket.send(question)
-        deadline = time.monotonic() + self._timeout
-        while (left := deadline - time.monotonic()) > 0:
-            if self._socket.poll(1e3 * left):
-                with contextlib.suppress(self._zmq.Again):  # what came has not the form of an answer
-                    answer: list[bytes] = self._socket.recv_multipart(self._zmq.NOBLOCK)
-                    return answer
+        if self._socket.poll(1e3 * self._timeout):
+            answer: list[bytes] = self._socket.recv_multipart()
+            return answer
         # A socket that waits for an answer can ask nothing else.
         self._socket.close()
         self._socket = None

@@ -40,8 +40,6 @@ class CopiedJournal:
 
     def question(self) -> bytes:
         """Return what to ask for: what comes after the end of the copy."""
-        if error := self._writer.retry():
-            raise error
         return as_message(VERSION, "read", self.run, self.path.name, self._writer.end, self._last)
 
     def append(self, records: bytes) -> None:
@@ -52,7 +50,7 @@ class CopiedJournal:
         RemoteError
             They are not, or not of this run; nothing was written then.
         OSError
-            The disk refuses them; `question` tries again.
+            The disk refuses them; a copy that is opened anew goes on after the last whole record.
         """
         begin, head = 0, self._last
         for end, payload in whole_records(records):

@@ -313,7 +313,6 @@ def test_noise_on_the_line_stops_no_publisher(runs, tmp_path):
 
 
 def test_an_answer_without_the_form_of_one_is_waited_for_no_longer_than_any():
-    # A REQ socket that has something to read has not always an answer: reading must not wait for one then.
     with zmq.Context() as context, context.socket(zmq.ROUTER) as other:
         other.linger = 0
         port = other.bind_to_random_port("tcp://127.0.0.1")
@@ -351,6 +350,11 @@ def test_no_question_gets_another_file_or_an_exception(runs, tmp_path):
     ]:  # fmt: skip
         (refusal,) = answer(as_message(1, "read", run, name, start, b""))
         assert of_message(refusal, 1000)[0] == "refused"
+    fit = directory / uid / "gap.journal"
+    fit.rename(tmp_path / "gap.journal")  # listed, and then a link is put in its place
+    fit.symlink_to(tmp_path / "raw.journal")
+    (refusal,) = answer(as_message(1, "read", uid, "gap.journal", start, b""))
+    assert of_message(refusal, 1000)[0] == "refused"
     for offset in (-1, 0, start + 1, 10**6, 2**63, 2**64 - 1):
         for last in (b"", bytes(8), b"\xff" * 8, bytes(500)):
             (other,) = answer(as_message(1, "read", uid, "raw.journal", offset, last))
