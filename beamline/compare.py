@@ -94,7 +94,7 @@ def compared_maps(first: OpenRun, second: OpenRun) -> Compared:
     if first.fits == second.fits:
         raise NotComparable(f"run {first.uid} is compared with itself; name another run, or another fit with --fit-b")
     a, b = (run.to_xarray(edcs=False) for run in (first, second))
-    partner = _partners(first, second, a, b)
+    partner = partners(first, second, a, b)
     gap, error, systematic, status = (
         b[name].values.ravel()[partner] for name in ("gap", "gap_error", "gap_systematic", "status")
     )
@@ -114,7 +114,7 @@ def compared_maps(first: OpenRun, second: OpenRun) -> Compared:
     )  # fmt: skip
 
 
-def _partners(first: OpenRun, second: OpenRun, a: xr.Dataset, b: xr.Dataset) -> Any:
+def partners(first: OpenRun, second: OpenRun, a: xr.Dataset, b: xr.Dataset) -> Any:
     """Return the pixel of `b` at the place of each pixel of `a`, -1 where there is none; shape (ny, nx)."""
     places = [np.column_stack([grid.ravel() for grid in np.meshgrid(each["x"], each["y"])]) for each in (a, b)]
     step = min(min(RasterView(each["x"].values, each["y"].values, snake=True, fast_axis="x").pitch) for each in (a, b))
