@@ -51,8 +51,8 @@ class AcrossTc:
         Nominal places of the pixels.
     gaps : (ndarray, ndarray), meV
         Of shape (ny, nx); NaN where the status is not ``ok``.
-    errors : (ndarray, ndarray), meV
-        Statistical and systematic together, one sigma.
+    errors, systematics : (ndarray, ndarray), meV
+        Of counting, one sigma, and of the calibration.
     limits : ndarray, meV
         Upper limits of the warm gaps that are ``no-gap``, 95 %.
     status : (ndarray, ndarray) of str
@@ -68,6 +68,7 @@ class AcrossTc:
     y: Floats
     gaps: tuple[Floats, Floats]
     errors: tuple[Floats, Floats]
+    systematics: tuple[Floats, Floats]
     limits: Floats
     status: tuple[NDArray[np.str_], NDArray[np.str_]]
     found: GapClosing
@@ -132,15 +133,12 @@ def across_tc(cold: OpenRun, warm: OpenRun, tc: float) -> AcrossTc:
 
     status = _status(a), np.where(partner >= 0, _status(b).ravel()[partner], "")
     gaps = a["gap"].values, np.where(status[1] == "ok", of_partner("gap"), np.nan)
-    errors = (
-        np.hypot(a["gap_error"].values, a["gap_systematic"].values),
-        np.hypot(of_partner("gap_error"), of_partner("gap_systematic")),
-    )
+    errors, systematics = ((a[name].values, of_partner(name)) for name in ("gap_error", "gap_systematic"))
+    both = [np.hypot(*each) for each in zip(errors, systematics, strict=True)]
     limits = np.where(status[1] == "no-gap", of_partner("gap_upper_limit"), np.nan)
-    found = gap_closing(gaps[0], errors[0], status[0], gaps[1], errors[1], limits, status[1])
-    return AcrossTc(
-        cold, warm, tc, temperatures, a["x"].values, a["y"].values, gaps, errors, limits, status, found
-    )  # fmt: skip
+    found = gap_closing(gaps[0], both[0], status[0], gaps[1], both[1], limits, status[1])
+    places = a["x"].values, a["y"].values
+    return AcrossTc(cold, warm, tc, temperatures, *places, gaps, errors, systematics, limits, status, found)
 
 
 def _status(dataset: xr.Dataset) -> NDArray[np.str_]:
@@ -199,7 +197,7 @@ def told(across: AcrossTc) -> list[str]:
     if found.number(CLOSES):
         lines.append(
             "            of pixels whose gap above T_c is half of that below, or more, at most "
-            f"{100 * LIMIT_CHANCE:g} % pass for closed, by counting"
+            f"{100 * LIMIT_CHANCE:g} % pass for closed, by counting; a gap that fills may too"
         )
     return lines
 
@@ -208,39 +206,37 @@ def _of_closed(across: AcrossTc) -> str:
     closed = across.found.verdict == CLOSES
     if not closed.any():
         return ""
-    gap, error = weighted_mean(across.gaps[0][closed], across.errors[0][closed])
-    return f": {gap:.2f} ± {error:.2f} meV below, less than {np.median(across.limits[closed]):.1f} above (95 %, median)"
+    above = float(np.median(across.limits[closed]))
+    return f": {_mean(across, 0, closed)} meV below, less than {above:.1f} above (95 %, median)"
 
 
 def _of_those_that_stay(across: AcrossTc) -> str:
     stay = across.found.verdict == STAYS
-    if not stay.any():
-        return ""
-    (below, error), (above, other) = (
-        weighted_mean(gap[stay], sigma[stay]) for gap, sigma in zip(across.gaps, across.errors, strict=True)
-    )
-    return f": {below:.2f} ± {error:.2f} meV below, {above:.2f} ± {other:.2f} above"
+    return f": {_mean(across, 0, stay)} meV below, {_mean(across, 1, stay)} above" if stay.any() else ""
 
 
-def weighted_mean(values: Floats, errors: Floats) -> tuple[float, float]:
-    """Return the mean, weighted by the errors, and its error as if they were independent."""
-    weight = errors**-2.0
-    return float((weight * values).sum() / weight.sum()), float(weight.sum() ** -0.5)
+def _mean(across: AcrossTc, which: int, chosen: NDArray[np.bool_]) -> str:
+    """Write the mean of gaps, weighted by counting, its error, and the systematic one of a pixel, which stays."""
+    gap, error, systematic = (each[which][chosen] for each in (across.gaps, across.errors, across.systematics))
+    weight = error**-2.0
+    mean = float((weight * gap).sum() / weight.sum())
+    return f"{mean:.2f} ± {float(weight.sum() ** -0.5):.2f} (systematic {float(np.median(systematic)):.2f})"
 
 
 def _table(across: AcrossTc) -> list[str]:
     """Return a line of numbers for each pixel of both maps."""
+    gap = "gap {0} (meV),error {0} (meV),systematic {0} (meV)"
     head = (
-        "x (um),y (um),verdict,gap below (meV),error,status below,gap above (meV),error,upper limit above (meV),"
-        "status above,gap left,error,gap left at most"
+        f"x (um),y (um),verdict,{gap.format('below')},status below,{gap.format('above')},upper limit above (meV),"
+        "status above,gap left,error of it,gap left at most"
     )
     lines = [f"# {across.quantity}, T_c = {across.tc:g} K; a gap is closed where at most {LEFT:g} of it is left", head]
     found = across.found
     for row, column in np.argwhere(found.verdict != ""):
         at = row, column
-        numbers = [across.gaps[0][at], across.errors[0][at], across.status[0][at], across.gaps[1][at],
-                   across.errors[1][at], across.limits[at], across.status[1][at], found.left[at],
-                   found.left_error[at], found.left_limit[at]]  # fmt: skip
+        gaps = [[each[i][at] for each in (across.gaps, across.errors, across.systematics)] for i in (0, 1)]
+        left = found.left[at], found.left_error[at], found.left_limit[at]
+        numbers = [*gaps[0], across.status[0][at], *gaps[1], across.limits[at], across.status[1][at], *left]
         cells = [value if isinstance(value, str) else f"{value:.4g}" if np.isfinite(value) else "" for value in numbers]
         lines.append(",".join([f"{across.x[column]:g}", f"{across.y[row]:g}", str(found.verdict[at]), *cells]))
     return lines

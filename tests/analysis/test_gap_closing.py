@@ -58,9 +58,11 @@ def test_gaps_that_close_are_told_from_pseudogaps_that_stay(measured, peak):
 def test_of_pseudogaps_half_as_large_at_most_one_in_twenty_passes_for_closed(measured):
     number = 200
     cold = measured([35.0], number, COLD, 150.0, 3)
-    found = closing(cold, measured([17.5], number, WARM, 150.0, 4))
+    # so few counts that zero is not refused in many of them
+    warm = measured([17.5], number, WARM, 4.0, 4)
+    assert (warm.status == "no-gap").sum() > 40
     # the limit is one of 95 %: 10 expected of 200 at the most, sigma 3
-    assert found.number(CLOSES) <= 19
+    assert closing(cold, warm).number(CLOSES) <= 19
 
 
 def test_too_few_counts_above_leave_it_undecided(measured):
