@@ -4,7 +4,8 @@ A sensor tells the temperature of its place, not of the spot that the beam heats
 resolution make it, :math:`\sqrt{R^2 + (3.5\,kT)^2}` FWHM or so, and tells one of them where the other is known; never
 both. Here the resolution is known, and its error is an error of the temperature:
 :math:`\sigma_T \approx R\,\sigma_R / (12.3\,k^2 T)`, 2 K at 10 K for 0.2 meV of 10 meV. `fit_fermi_edge` tells the
-resolution where the temperature is known.
+resolution where the temperature is known. Windows of one frame have one temperature and one resolution, each its own
+E_F: they are fitted together.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class EdgeTemperature:
     upper_limit : float, K
         95 %, where no temperature is told; NaN otherwise.
     ef, ef_stderr : float, eV kinetic
+        Of several edges their mean.
     deviance, dof : float
     status : str
         ``ok``, ``cold`` (only a limit is told), ``hot`` (beyond 500 K), ``no-edge`` or ``bad-input``.
@@ -66,18 +68,18 @@ def fit_edge_temperature(
     gain: float = 1.0,
     flat_field: ArrayLike | None = None,
 ) -> EdgeTemperature:
-    """Fit the temperature of the Fermi edge of a metal.
+    """Fit the temperature of the Fermi edge of a metal, or of several edges of one.
 
     Parameters
     ----------
     energy : array_like, shape (n_energy,), eV kinetic
-    counts : array_like, shape (n_energy,), detector units
+    counts : array_like, shape (n_energy,) or (n_edge, n_energy), detector units
         What is not finite counts >= 0 on the axis is ``bad-input``; it never raises.
     resolution, resolution_error : float, eV
         FWHM of a Gaussian, total, and its error: measured at another temperature, or on another line.
     gain : float
         Detector units per photoelectron.
-    flat_field : array_like, shape (n_energy,), optional
+    flat_field : array_like, of the shape of the counts, optional
         As of `fit_fermi_edge`.
 
     Raises
@@ -89,57 +91,75 @@ def fit_edge_temperature(
         raise ValueError(f"resolution_error = {resolution_error!r} eV must be 0 or more")
     edge = _Profile(energy, counts, resolution, gain, flat_field)
     found, best = edge.minimum()
-    fit = edge.fit(found)
-    if fit.status != "ok":
+    fits = edge.fits(found)
+    fitted = sum(fit.deviance for fit in fits), sum(fit.dof for fit in fits)
+    if refused := [fit.status for fit in fits if fit.status != "ok"]:
         nan = float("nan")
-        return EdgeTemperature(nan, nan, nan, nan, nan, nan, fit.deviance, fit.dof, fit.status)
-    numbers = fit.ef, fit.ef_error, fit.deviance, fit.dof - 1.0
+        return EdgeTemperature(nan, nan, nan, nan, nan, nan, *fitted, refused[0])
+    ef, ef_error = (np.array([getattr(fit, name) for fit in fits]) for name in ("ef", "ef_error"))
+    numbers = float(ef.mean()), float(np.hypot.reduce(ef_error)) / len(fits), fitted[0], fitted[1] - 1.0
     if edge.deviance(HOTTEST) < best + RISE:
         return EdgeTemperature(np.nan, np.nan, np.nan, np.nan, *numbers, "hot")
-    high = edge.where(best + RISE, found, HOTTEST)
+    high = edge.where(best + RISE, found, 2.0 * found if edge.deviance(2.0 * found) > best + RISE else HOTTEST)
     if edge.deviance(COLDEST) < best + RISE:
         limit = edge.where(best + LIMIT_RISE, found, HOTTEST)
         return EdgeTemperature(np.nan, np.nan, np.nan, limit, *numbers, "cold")
-    low = edge.where(best + RISE, COLDEST, found)
+    low = edge.where(best + RISE, 0.5 * found if edge.deviance(0.5 * found) > best + RISE else COLDEST, found)
     systematic = 0.0
     if resolution_error > 0:
-        nearby = [_Profile(energy, counts, resolution + by, gain, flat_field).minimum()[0]
+        nearby = [_Profile(energy, counts, resolution + by, gain, flat_field).near(found)
                   for by in (-0.5 * resolution_error, 0.5 * resolution_error)]  # fmt: skip
         systematic = abs(nearby[1] - nearby[0])
     return EdgeTemperature(found, 0.5 * (high - low), systematic, np.nan, *numbers, "ok")
 
 
 class _Profile:
-    """Deviance of an edge against temperature, everything else fitted."""
+    """Deviance of the edges against temperature, everything else fitted."""
 
     def __init__(
         self, energy: ArrayLike, counts: ArrayLike, resolution: float, gain: float, flat_field: ArrayLike | None
     ) -> None:
-        self._arguments = (energy, counts)
-        self._options: dict[str, Any] = {"resolution": resolution, "gain": gain, "flat_field": flat_field}
+        self._energy = energy
+        self._edges: list[ArrayLike] = list(np.atleast_2d(np.asarray(counts, dtype=np.float64)))
+        self._factors: list[ArrayLike | None] = [None] * len(self._edges)
+        if flat_field is not None:
+            self._factors = list(np.atleast_2d(np.asarray(flat_field, dtype=np.float64)))
+        self._options: dict[str, Any] = {"resolution": resolution, "gain": gain}
         self._known: dict[float, float] = {}
         # Every temperature on the window of one E_F: deviances compare on equal channels only.
-        self._guess: float | None = None
-        first = self.fit(20.0)
-        self._guess = first.ef if np.isfinite(first.ef) else None
+        self._guesses: list[float | None] = [None] * len(self._edges)
+        self._guesses = [fit.ef if np.isfinite(fit.ef) else None for fit in self.fits(20.0)]
 
-    def fit(self, temperature: float) -> FermiEdgeFit:
-        return fit_fermi_edge(*self._arguments, temperature, ef_guess=self._guess, **self._options)
+    def fits(self, temperature: float) -> list[FermiEdgeFit]:
+        """Fit every edge at a temperature, K."""
+        return [
+            fit_fermi_edge(self._energy, counts, temperature, ef_guess=guess, flat_field=factor, **self._options)
+            for counts, guess, factor in zip(self._edges, self._guesses, self._factors, strict=True)
+        ]
 
     def deviance(self, temperature: float) -> float:
         if temperature not in self._known:
-            self._known[temperature] = float(np.nan_to_num(self.fit(temperature).deviance, nan=0.0))
+            deviances = [fit.deviance for fit in self.fits(temperature)]
+            self._known[temperature] = float(np.nan_to_num(deviances, nan=0.0).sum())
         return self._known[temperature]
 
     def minimum(self) -> tuple[float, float]:
         """Temperature of the least deviance, K, and that deviance."""
-        bounds = (np.log(COLDEST), np.log(HOTTEST))
-        found = minimize_scalar(
-            lambda u: self.deviance(float(np.exp(u))), bounds=bounds, method="bounded", options={"xatol": 1e-3}
-        )
-        ends = [float(np.exp(found.x)), COLDEST, HOTTEST]
-        best = min(ends, key=self.deviance)
+        best = min([self._between(COLDEST, HOTTEST), COLDEST, HOTTEST], key=self.deviance)
         return best, self.deviance(best)
+
+    def near(self, temperature: float) -> float:
+        """Temperature of the least deviance near one, K."""
+        return self._between(temperature / 1.5, temperature * 1.5)
+
+    def _between(self, low: float, high: float) -> float:
+        found = minimize_scalar(
+            lambda u: self.deviance(float(np.exp(u))),
+            bounds=(np.log(low), np.log(high)),
+            method="bounded",
+            options={"xatol": 1e-3},
+        )
+        return float(np.exp(found.x))
 
     def where(self, wanted: float, low: float, high: float) -> float:
         """Temperature between two at which the deviance has a value, K."""

@@ -44,6 +44,8 @@ MIN_SIGNIFICANCE = 5.0
 RESOLUTION_STARTS = (8.0, 25.0, 80.0)
 #: Counts per channel are never predicted below this.
 FLOOR = 1e-6
+#: A step that would gain less deviance than this and does not is the last: without dark counts the floor is in the way.
+STUCK = 1e-4
 
 
 @dataclass(frozen=True)
@@ -223,6 +225,8 @@ class _Edge:
             if value <= self.deviance + 1e-12 * (1.0 + self.counts.sum()):
                 self.theta, self.expected, self.jacobian, self.deviance = trial, expected, jacobian, value
                 damping = max(damping * 0.1, 1e-9)
+            elif decrement < STUCK:
+                break
             else:
                 damping = min(damping * 10.0, 1e9)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microarpes.beamline.reference_fit import fit_edges
+from microarpes.beamline.reference_fit import fit_edges, tell_surface
 from microarpes.plans.antinode import FindMirror
 from microarpes.plans.control_looks import ControlLooks, LooksBefore
 from microarpes.plans.landmark_imaging import LandmarkImaging, LookBefore, Shift
@@ -66,7 +66,7 @@ def between_rows(
                 f"reference {config.reference.name} is elsewhere when the sample is turned; say at which "
                 f"{', '.join(name for name in ANGLES if name in missing)} it is measured"
             )
-        measurement = ReferenceMeasurement(config.reference, windows, fit_edges)
+        measurement = ReferenceMeasurement(config.reference, windows, fit_edges, tell_surface=tell_surface)
         target = measurement.returning(target)
         interleaved.append(measurement)
     if config.landmark is not None:

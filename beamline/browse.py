@@ -11,7 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from microarpes.beamline.catalog import RunDetails, RunSummary, list_runs, open_catalog, show_run
+from microarpes.beamline.engine import RAW_JOURNAL
+from microarpes.beamline.journal import stream_events
 from microarpes.beamline.run_search import RunSearch, run_status
+from microarpes.plans.surface_temperature import surface_alarm, surface_told
 
 #: Entries of the start document that are long lists; shown by their length.
 _LONG = 6
@@ -70,12 +73,21 @@ def print_run(directory: Path, name: str) -> None:
         lines.append(f"  derived from {run.original_run}")
     lines += [f"  derived run {uid}" for uid in run.derived_runs]
     lines += [f"  {key}: {_short(value)}" for key, value in sorted(details.start.items()) if key not in ("uid", "time")]
+    if (details.start.get("reference") or {}).get("resolution") is not None:
+        lines += _surface(directory / run.uid / RAW_JOURNAL)
     lines += _streams(details)
     sys.stdout.write("\n".join(lines) + "\n")
 
 
 def _status(run: RunSummary) -> str:
     return run_status({"exit_status": run.exit_status, "reason": run.reason})
+
+
+def _surface(journal: Path) -> list[str]:
+    """Return what the last edge of declared resolution told of the temperature of the surface."""
+    records = [doc["data"] for doc in stream_events(journal, "calibration")] if journal.exists() else []
+    record = records[-1] if records else {}
+    return [f"  {text}" for text in (surface_told(record), surface_alarm(record)) if text]
 
 
 def _streams(details: RunDetails) -> list[str]:

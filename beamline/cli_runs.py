@@ -161,8 +161,17 @@ def compare(
     fit_a: Annotated[str, typer.Option(help="live, or the uid of a refit of RUN_A, or the beginning of it.")] = "live",
     fit_b: Annotated[str, typer.Option(help="The same of RUN_B.")] = "live",
     output: Annotated[Path, typer.Option(help="Picture to write, PNG.")] = Path("comparison.png"),
+    tc: Annotated[
+        float | None,
+        typer.Option(help="Transition temperature, K: RUN_A is below, RUN_B above; where does the gap close?"),
+    ] = None,
 ) -> None:
     """Compare two maps of one place, or two fits of one run: differences of the gaps in sigmas."""
+    if tc is not None:
+        from microarpes.beamline.above_tc import closing_of
+
+        sys.stdout.write(closing_of(directory, first, second, tc, output, fit=fit_a, second_fit=fit_b))
+        return
     from microarpes.beamline.compare import compare_runs
 
     sys.stdout.write(compare_runs(directory, first, second, output, fit=fit_a, second_fit=fit_b))

@@ -91,7 +91,7 @@ def compared_maps(first: OpenRun, second: OpenRun) -> Compared:
     if first.fits == second.fits:
         raise NotComparable(f"run {first.uid} is compared with itself; name another run, or another fit with --fit-b")
     a, b = (run.to_xarray(edcs=False) for run in (first, second))
-    partner = _partners(first, second, a, b)
+    partner = partners(first, second, a, b)
     gap, error, systematic, status = (
         b[name].values.ravel()[partner] for name in ("gap", "gap_error", "gap_systematic", "status")
     )
@@ -111,7 +111,7 @@ def compared_maps(first: OpenRun, second: OpenRun) -> Compared:
     )  # fmt: skip
 
 
-def _partners(first: OpenRun, second: OpenRun, a: xr.Dataset, b: xr.Dataset) -> Any:
+def partners(first: OpenRun, second: OpenRun, a: xr.Dataset, b: xr.Dataset) -> Any:
     """Return the pixel of `b` at the place of each pixel of `a`, -1 where there is none; shape (ny, nx)."""
     found = partner_pixels((a["x"].values, a["y"].values), (b["x"].values, b["y"].values))
     if found.nearest > found.limit:

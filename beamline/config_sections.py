@@ -190,6 +190,7 @@ class SourceSection(Section):
 class CalibrationSection(Section):
     """The calibration record a run starts with: E_F in eV kinetic, FWHM in eV, temperatures in K.
 
+    ``temperature_error`` is by how much the surface under the beam may differ from what the sensor says.
     ``flux_shift`` (eV) is by how much the flux of the beam moves the edge, as `flux_check` found it.
     """
 

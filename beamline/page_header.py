@@ -16,6 +16,7 @@ from microarpes.beamline.page_findings import Findings
 from microarpes.beamline.page_run import WAITING
 from microarpes.beamline.pixel_classes import CLASSES
 from microarpes.beamline.progress import clock
+from microarpes.plans.surface_temperature import surface_alarm, surface_told
 
 #: Intervals between points that the estimate of the time left is made from.
 RECENT = 50
@@ -93,6 +94,8 @@ class Header:
         if not self.feed.within_reach:
             found.append(f"the files of the run are away: {self.feed.folder} cannot be read; what was read is shown")
         found += self._of_ageing()
+        if alarm := surface_alarm(self._calibration()):
+            found.append(alarm)
         waiting = int((self.feed.status == WAITING).sum())
         if waiting > 100:
             found.append(f"the fit is {waiting} pixels behind")
@@ -102,6 +105,10 @@ class Header:
         if state.startswith("quiet"):
             found.append(f"no point for {clock(now - self.feed.history['time'][-1])}")
         return found
+
+    def _calibration(self) -> Mapping[str, Any]:
+        """Return the newest calibration record."""
+        return self.feed.calibrations[-1] if self.feed.calibrations else {}
 
     def _of_ageing(self) -> list[str]:
         """Return what the control pixels alarm about; reckoned again when there is another look."""
@@ -126,6 +133,8 @@ class Header:
                 parts.append(f"{1.0 / steps.mean():.1f} pixels/s")
                 parts.append(f"left {clock(left)} \N{PLUS-MINUS SIGN} {error:.0f} s")
         parts += self._readings()
+        if told := surface_told(self._calibration()):
+            parts.append(html.escape(told))
         bar = f"<progress max='{total}' value='{done}' aria-label='pixels measured'></progress>"
         alarms = "".join(
             f"<p class='alarm' role='alert'>\N{WARNING SIGN} {html.escape(text)}</p>" for text in self.alarms(now)

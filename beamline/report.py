@@ -187,15 +187,20 @@ def _present(picture: MapPicture) -> list[tuple[PixelClass, NDArray[np.bool_], l
 
 def draw_classes(axes: Axes, picture: MapPicture) -> None:
     """Hatch the pixels without a gap, by the class of their verdict, on axes in um."""
-    left, right, bottom, top = half_pixel_extent(picture)
-    wide, high = (right - left) / len(picture.x), (top - bottom) / len(picture.y)
-    corners = np.array([[0.0, 0.0], [wide, 0.0], [wide, high], [0.0, high]])
     for kind, where, _ in _present(picture):
-        rows, columns = np.nonzero(_raster(picture).upright(where))
-        places = [(left + i * wide, bottom + j * high) for i, j in zip(columns, rows, strict=True)]
-        squares = [Outline(np.vstack([corners + place, corners[:1]]), closed=True) for place in places]
-        outline = Outline.make_compound_path(*squares)
-        axes.add_patch(PathPatch(outline, facecolor=kind.face, edgecolor=_INK, hatch=kind.hatch, linewidth=0.0))
+        draw_pixels(axes, where, _raster(picture), kind.face, kind.hatch)
+
+
+def draw_pixels(axes: Axes, where: NDArray[np.bool_], view: RasterView, face: str, hatch: str) -> None:
+    """Fill and hatch some pixels, shape (ny, nx), of a map on axes in um."""
+    left, right, bottom, top = view.extent
+    wide, high = (right - left) / len(view.x), (top - bottom) / len(view.y)
+    corners = np.array([[0.0, 0.0], [wide, 0.0], [wide, high], [0.0, high]])
+    rows, columns = np.nonzero(view.upright(where))
+    places = [(left + i * wide, bottom + j * high) for i, j in zip(columns, rows, strict=True)]
+    squares = [Outline(np.vstack([corners + place, corners[:1]]), closed=True) for place in places]
+    outline = Outline.make_compound_path(*squares)
+    axes.add_patch(PathPatch(outline, facecolor=face, edgecolor=_INK, hatch=hatch, linewidth=0.0))
 
 
 def legend_handles(picture: MapPicture) -> list[Patch]:

@@ -25,6 +25,7 @@ from microarpes.beamline.report_material import (
     significant,
     told,
 )
+from microarpes.plans.surface_temperature import surface_alarm, surface_told
 
 #: Of the region: its key, what it is called, its unit.
 REGION = (
@@ -58,7 +59,7 @@ def settings(material: Material) -> Section:
         *_calibration_tables(material),
         Table("Over the run", ("quantity", "mean", "least", "greatest", "unit"), _surroundings(material)),
     ]
-    return Section("Settings", [], [table for table in tables if table.rows])
+    return Section("Settings", _surface_sentences(material), [table for table in tables if table.rows])
 
 
 def _region_rows(region: Mapping[str, Any]) -> list[tuple[str, ...]]:
@@ -113,6 +114,14 @@ def _source_rows(material: Material) -> list[tuple[str, ...]]:
     )
 
 
+def _surface_sentences(material: Material) -> list[str]:
+    """Tell of each reference whose edge told a temperature what it told, and whether surface and sensor differ."""
+    records = [record for _, record in material.calibrations]
+    alarms = [f"{alarm[0].upper()}{alarm[1:]}." for record in records if (alarm := surface_alarm(record))]
+    told = [text for record in records if (text := surface_told(record))]
+    return alarms or ([f"Last reference: {told[-1]}."] if told else [])
+
+
 def _calibration_tables(material: Material) -> list[Table]:
     tables = []
     for i, (since, record) in enumerate(material.calibrations):
@@ -126,10 +135,14 @@ def _calibration_tables(material: Material) -> list[Table]:
         for key, name, scale, digits, unit in (
             ("resolution", "energy resolution (FWHM)", 1000.0, 2, "meV"),
             ("temperature", "temperature in the fit", 1.0, 2, "K"),
+            ("sensor_temperature", "temperature of the sensor", 1.0, 2, "K"),
+            ("edge_temperature", "temperature of the surface, by the edge", 1.0, 2, "K"),
             ("gain", "gain", 1.0, 3, "detector units per photoelectron"),
         ):
             error = scale * as_float(record.get(f"{key}_error"))
             rows.append((name, number(scale * as_float(record.get(key)), digits), number(error, digits), unit))
+        if assumed := record.get("edge_assumed"):
+            rows.append(("assumed in the fit of the edge", str(assumed), NOTHING, ""))
         known = [row for row in rows if row[1] != NOTHING]
         tables.append(Table(f"Calibration{when}", ("quantity", "value", "error (one sigma)", "unit"), known))
     return tables

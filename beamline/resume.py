@@ -193,7 +193,10 @@ def moved_away(unfinished: Unfinished, station: EndStation) -> dict[str, float]:
 def _last_calibration(folder: Path, start: Document) -> Document:
     record = dict(start["calibration"])
     for doc in stream_events(folder / RAW_JOURNAL, "calibration"):
-        record |= {key: value for key, value in doc["data"].items() if key in record}
+        data = dict(doc["data"])
+        for key in ("temperature", "temperature_error"):  # the edge tells its own anew
+            data[key] = data.get(f"sensor_{key}", data.get(key, record.get(key)))
+        record |= {key: value for key, value in data.items() if key in record}
     # Made anew for the run, from the detector's factors.
     return {key: value for key, value in record.items() if key != "flat_field"}
 

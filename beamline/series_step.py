@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Energies of a region that go with the photon energy.
 ENERGIES = ("low_energy", "centre_energy", "high_energy")
+#: Photon energies that are no further apart are one to the monochromator, eV.
+SAME_ENERGY = 0.01
 EDGES = ("low", "high", "resume_low", "resume_high")
 
 
@@ -120,6 +122,7 @@ def plan_steps(config: Config, steps: Sequence[SeriesStep], photon_energy: float
                 at = at_temperature(at, settings["temperature"])
             described = {**at.region.model_dump(), **region}
             at = at.model_copy(update={"region": validated(Region, described, f"step {number}: region")})
+            problems += [f"step {number}: {line}" for line in _other_resolution(config, at)]
         except (ConfigError, ValueError) as error:
             problems.append(str(error) if isinstance(error, ConfigError) else f"step {number}: {error}")
         planned.append(PlannedStep(step, settings, at, problems))
@@ -143,6 +146,23 @@ def _unreachable(config: Config, step: SeriesStep) -> list[str]:
         known = ", ".join(section.polarisations) or "none of which the configuration gives any"
         problems.append(f"polarisation = {wanted!r} is not one of series.polarisations: {known}")
     return problems
+
+
+def _other_resolution(config: Config, at: Config) -> list[str]:
+    """Return what makes the declared resolution of the reference another one; nothing where none is declared."""
+    if config.reference is None or config.reference.resolution is None:
+        return []
+    changed = []
+    if at.region.pass_energy != config.region.pass_energy:
+        changed.append("the pass energy")
+    if abs(at.calibration.fermi_energy - config.calibration.fermi_energy) > SAME_ENERGY:  # it goes with the photons'
+        changed.append("the photon energy")
+    if not changed:
+        return []
+    return [
+        f"reference.resolution = {config.reference.resolution:g} eV is declared for {' and '.join(changed)} of the "
+        "configuration; leave it out, and the edge tells the resolution of each step"
+    ]
 
 
 def at_photon_energy(config: Config, change: float) -> Config:

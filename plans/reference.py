@@ -42,6 +42,12 @@ class Reference(BaseModel):
         Exposures are added until E_F of every window is known so well; at most 0.2 meV.
     max_exposures : int
         After which the record is made with the error it has, and says so.
+    resolution, resolution_error : float, optional, eV
+        Energy resolution, FWHM, at the slits and the pass energy of the map, where it is known from elsewhere. The edge
+        then tells the temperature of the surface; without it the edge tells the resolution, the temperature being that
+        of the sensor. Never both.
+    fit_temperature : {"sensor", "edge"}
+        Which temperature the pixels are fitted with, where the edge tells one.
     max_jump : float, eV
         Largest believed change of E_F since the last record, or the one the run began with. A larger one fails; an
         operator who resumes then takes it as real.
@@ -70,6 +76,9 @@ class Reference(BaseModel):
     at_end: bool = True
     target_error: Annotated[Finite, Field(gt=0, le=LARGEST_TARGET)] = LARGEST_TARGET
     max_exposures: Annotated[int, Field(ge=1, le=100_000, strict=True)] = 200
+    resolution: Annotated[Finite, Field(ge=0.0005, le=0.2)] | None = None
+    resolution_error: Annotated[Finite, Field(ge=0, le=0.2)] = 0.0
+    fit_temperature: Literal["sensor", "edge"] = "sensor"
     max_jump: Positive = 0.010
     max_deviance: Annotated[Finite, Field(gt=1)] = 2.0
     max_contrast: Positive = 0.15
@@ -80,6 +89,15 @@ class Reference(BaseModel):
     def _ever(self) -> Reference:
         if not (self.at_start or self.at_end or self.every_rows or self.every_minutes):
             raise ValueError("the reference is never due; give at_start, at_end, every_rows or every_minutes")
+        return self
+
+    @model_validator(mode="after")
+    def _one_of_the_two(self) -> Reference:
+        if self.resolution is None and (self.resolution_error or self.fit_temperature == "edge"):
+            raise ValueError(
+                "resolution is missing: an edge tells the temperature only where the resolution is known; give it in "
+                "eV FWHM, or leave out resolution_error and fit_temperature"
+            )
         return self
 
     @property

@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 
 from microarpes.devices.calibration_record import CalibrationRecord, MeasuredReference
 from microarpes.devices.region import AngleWindow
+from microarpes.devices.spectra import sum_windows
 from microarpes.plans.reference import Reference
 from microarpes.plans.reference_edge import EdgeFit, FitEdges, edge_problem, edge_values, is_precise, measure_edge
 from microarpes.plans.reference_sum import ReferenceSum
 from microarpes.plans.refusals import pause_with_reason
 from microarpes.plans.start_document import ef_error
+from microarpes.plans.surface_temperature import TellSurface, surface_alarm, surface_values
 from microarpes.plans.take_point import MsgGenerator, PointTaker, come_to_rest
 from microarpes.plans.targets import Target
 
@@ -46,6 +48,8 @@ class ReferenceMeasurement:
         See `FitEdges`.
     clock : callable
         Seconds, for the schedule.
+    tell_surface : callable, optional
+        See `TellSurface`; needed where the reference declares its resolution.
     """
 
     def __init__(
@@ -54,12 +58,19 @@ class ReferenceMeasurement:
         windows: Sequence[AngleWindow],
         fit: FitEdges,
         clock: Callable[[], float] = time.monotonic,
+        tell_surface: TellSurface | None = None,
     ) -> None:
+        if reference.resolution is not None and tell_surface is None:
+            raise ValueError(
+                f"reference {reference.name} declares its resolution; give tell_surface, which fits its temperature"
+            )
+        self._tell_surface = tell_surface
         self.reference, self.windows, self._fit, self._clock = reference, tuple(windows), fit, clock
         self._row, self._asked, self._rows, self._time = 0, 0, 0, clock()
         self._home: dict[str, float] = {}
         self._record: dict[str, Any] = {}
         self._channels: list[NDArray[np.intp]] = []
+        self._energy: NDArray[np.float64] = np.empty(0)
         self._last_ef: NDArray[np.float64] = np.empty(0)
         #: The newest record; empty before the run has begun.
         self.record: dict[str, Any] = {}
@@ -68,7 +79,7 @@ class ReferenceMeasurement:
 
     def prepare(self, taker: PointTaker) -> MsgGenerator:
         """Declare stream ``calibration``; remember where the axes are that only the reference moves."""
-        _, angle = taker.station.analyser.axes
+        self._energy, angle = taker.station.analyser.axes
         self._channels = [window.channels(angle) for window in self.windows]
         self.record = self._record = dict(taker.calibration)
         self._last_ef = np.asarray(self._record["ef"], dtype=np.float64)
@@ -131,6 +142,8 @@ class ReferenceMeasurement:
         problem = self._refusal(taker, summed, fit)
         status = problem or (OK if is_precise(fit, self.reference) else IMPRECISE)
         values = None if problem else self._values(summed, fit, status)
+        if values is not None and (alarm := surface_alarm(values)):
+            taker.announce(f"reference {self.reference.name}: {alarm}")
         if status == IMPRECISE:
             logger.warning(
                 "reference %s: E_F is known to %.2g meV after %d exposures, %.2g meV was asked for",
@@ -168,11 +181,20 @@ class ReferenceMeasurement:
         return {
             **self._record,
             **edge_values(summed, fit, status),
+            **self._surface_values(summed),
             "ef_error": [ef_error(float(value), self._record) for value in fit.ef_error],
-            "temperature_error": float(self._record.get("temperature_error", 0.0)),
             "gain": float(self._record.get("gain", 1.0)),
             "reference": self.reference.name,
         }
+
+    def _surface_values(self, summed: ReferenceSum) -> dict[str, Any]:
+        """Return temperatures, which of temperature and resolution was assumed, and what was declared."""
+        error = float(self._record.get("temperature_error", 0.0))
+        declared, found = self.reference, None
+        if self._tell_surface is not None and declared.resolution is not None and summed.exposures:
+            edcs = sum_windows(summed.frame, self._channels, np.asarray(self._record["row_shift"], dtype=np.intp))
+            found = self._tell_surface(self._energy, edcs, declared.resolution, declared.resolution_error, self._record)
+        return surface_values(declared, summed.temperature, error, found)
 
     def _go_home(self, taker: PointTaker) -> MsgGenerator:
         """Leave the axes that only the reference moves as the next raster expects them."""

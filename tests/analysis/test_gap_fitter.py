@@ -132,6 +132,15 @@ def test_calibration_errors_move_the_gap_as_a_refit_does(edc, energy):
     assert 0.4 < warm.delta_systematic < 2.0
 
 
+def test_a_temperature_that_may_be_wrong_is_an_error_of_the_gap_as_a_refit_has_it(edc, energy):
+    # small gaps feel it: 0.1 to 0.2 meV/K at 10 meV
+    counts = edc(energy, peak=3000.0, delta=10.0)
+    refits = [GapFitter(energy, temperature=kelvin).fit(counts).delta for kelvin in (9.0, 11.0)]
+    fit = GapFitter(energy, temperature_error=1.0).fit(counts)
+    assert fit.delta_systematic == pytest.approx(0.5 * abs(refits[1] - refits[0]), rel=0.1)
+    assert fit.delta_systematic > 0.05
+
+
 def test_a_joint_fit_shares_the_gap_and_halves_the_variance(fitter, edc, energy):
     rows = drawn(edc, energy, 300, 17, peak=80.0, delta=33.0)
     pairs = np.stack([rows[:150], rows[150:]], axis=1)

@@ -36,18 +36,19 @@ WINDOWS = [
 CHANGE = 9
 
 
-def spectrum(delta):
+def spectrum(delta, temperature=10.0, gamma1=15.0):
     """Norman's line times the Fermi function, 10 meV FWHM: the shape of a real EDC is enough here."""
     w = np.arange(-220.0, 130.0, 0.5)
-    line = -(1.0 / (w + 15j - delta**2 / (w + 2j))).imag / np.pi * expit(-w / 0.862) + 0.002 * expit(-w / 0.862)
+    cut = expit(-w / (0.0862 * temperature))
+    line = (-(1.0 / (w + gamma1 * 1j - delta**2 / (w + 2j))).imag / np.pi + 0.002) * cut
     kernel = np.exp(-0.5 * (((ENERGY - 95.6) * 1000)[:, None] - w) ** 2 / 4.25**2)
     return kernel @ line / kernel.sum(axis=1)
 
 
-def calibration(time, ef, shift):
+def calibration(time, ef, shift, temperature=10.0):
     return {
         "time": time, "row_shift": [shift * (i % 2) for i in range(ANGLE.size)], "ef": [ef, ef + 0.0003],
-        "ef_error": [0.0003, 0.0003], "resolution": 0.010, "resolution_error": 0.0004, "temperature": 10.0,
+        "ef_error": [0.0003, 0.0003], "resolution": 0.010, "resolution_error": 0.0004, "temperature": temperature,
         "temperature_error": 0.5, "gain": 1.0,
     }  # fmt: skip
 
@@ -57,20 +58,20 @@ class Raster:
 
     windows = WINDOWS
 
-    def __init__(self, directory, n=NX * NY - 1, time=1.8e9, gaps=None):
+    def __init__(self, directory, n=NX * NY - 1, time=1.8e9, gaps=None, temperature=10.0, gamma1=15.0):
         rng = np.random.default_rng(11)
         self.uid = str(uuid.uuid4())
         self.directory, self.folder = directory, directory / self.uid
         self.folder.mkdir(parents=True)
-        self.time = time
-        lines = [spectrum(gap) for gap in (np.full(n, 35.0) if gaps is None else gaps)]
+        self.time, self.temperature = time, temperature
+        lines = [spectrum(gap, temperature, gamma1) for gap in (np.full(n, 35.0) if gaps is None else gaps)]
         expected = np.array([60 * line / line.max() for line in lines])[:, None, :]
         self.frames = rng.poisson(expected, (n, ANGLE.size, ENERGY.size)).astype("<i4")
         self.frames[3:4] = 0  # a pixel without counts has a verdict and no number
         self.ids = np.array([i + 1 if i < CHANGE else i + 1 - CHANGE for i in range(n)])
         with h5py.File(self.folder / "frames.h5", "w", libver="latest") as file:
             file["entry/data/data"], file["entry/data/frame_id"] = self.frames, self.ids
-        self.records = [calibration(time, 95.6, 0), calibration(time + CHANGE, 95.602, 1)]
+        self.records = [calibration(time, 95.6, 0, temperature), calibration(time + CHANGE, 95.602, 1, temperature)]
         self.write(self.documents())
 
     def record(self, i):
@@ -106,8 +107,8 @@ class Raster:
             data = {
                 "pixel": i, "manipulator_x": 10.0 * (i % NX), "manipulator_y": 10.0 * (i // NX),
                 "frame_id": self.ids[i], "angular_contrast": 0.4, "total_counts": float(self.frames[i].sum()),
-                "edc": self.edc(i, windows), "attempt": 1, "ring_current": 300.0, "sample_temperature": 10.0,
-                "pressure": 5e-11,
+                "edc": self.edc(i, windows), "attempt": 1, "ring_current": 300.0,
+                "sample_temperature": self.temperature, "pressure": 5e-11,
             }  # fmt: skip
             yield "event", self.event("primary", i + 1, self.time + i, data)
         yield "stop", {"uid": "stop", "run_start": self.uid, "time": self.time + 99, "exit_status": "success"}

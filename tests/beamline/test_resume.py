@@ -27,7 +27,8 @@ START = {
     "grid": {"x": {"start": 0.0, "stop": 20.0, "num": 3}, "y": {"start": 0.0, "stop": 10.0, "num": 2}, "snake": True,
              "fast_axis": "x", "units": "um"},
     "windows": [window.model_dump() for window in CONFIG.windows], "axes": AXES, "source": SOURCE,
-    "calibration": {"time": 1.0, "ef": [95.6, 95.6], "ef_error": [0.0, 0.0], "resolution": 0.01, "temperature": 10.0},
+    "calibration": {"time": 1.0, "ef": [95.6, 95.6], "ef_error": [0.0, 0.0], "resolution": 0.01, "temperature": 10.0,
+                    "temperature_error": 1.0},
     "energy_axis": [95.0, 95.1], "angle_axis": [-1.0, 1.0], "sample": {"id": "flake 3"},
 }  # fmt: skip
 
@@ -80,12 +81,15 @@ def test_it_is_resumed_with_the_last_calibration_it_had(tmp_path):
     folder = write(tmp_path, "first", [0])
     writer = JournalWriter(folder / "raw.journal")
     writer("descriptor", {"uid": "calibration-uid", "run_start": "first", "name": "calibration", "data_keys": {}})
-    record = {"time": 5.0, "ef": [95.602, 95.602], "reference": "gold"}
+    record = {"time": 5.0, "ef": [95.602, 95.602], "reference": "gold", "temperature": 31.0, "temperature_error": 2.0,
+              "sensor_temperature": 10.5, "sensor_temperature_error": 0.5}  # fmt: skip
     writer("event", {**document("calibration", 1, 5.0), "data": record})
     writer.close()
     calibration = find_unfinished(folder).calibration
     assert (calibration["ef"], calibration["resolution"]) == ([95.602, 95.602], 0.01)
     assert "reference" not in calibration
+    # what the edge told is told anew by the next one
+    assert (calibration["temperature"], calibration["temperature_error"]) == (10.5, 0.5)
 
 
 def test_an_aborted_run_and_one_stopped_after_a_row_can_be_resumed(tmp_path):

@@ -89,6 +89,16 @@ def test_a_step_beyond_the_beamline_is_refused_with_its_number(step, told):
     assert told in problem
 
 
+def test_a_declared_resolution_of_the_reference_is_that_of_one_pass_energy_and_one_photon_energy():
+    config = config_with(reference={"x": 150.0, "y": 0.0, "z": 0.0, "resolution": 0.010})
+    steps = planned({"temperature": 110.0}, {"region": {"pass_energy": 20.0}},
+                    {"photon_energy": 90.0, "region": {"pass_energy": 10.0}}, config=config)  # fmt: skip
+    assert steps[0].problems == []
+    assert "step 2: reference.resolution = 0.01 eV is declared for the pass energy" in steps[1].problems[0]
+    assert "is declared for the photon energy" in steps[2].problems[0]
+    assert planned({"region": {"pass_energy": 20.0}})[0].problems == []
+
+
 def test_what_the_configuration_does_not_name_cannot_be_set():
     bare = config_with(series={})
     problems = [step.problems[0] for step in planned({"temperature": 10.0}, {"photon_energy": 90.0},

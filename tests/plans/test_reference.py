@@ -19,6 +19,7 @@ from microarpes.plans.reference import Reference
 from microarpes.plans.reference_edge import EdgeFit
 from microarpes.plans.reference_measurement import ReferenceMeasurement
 from microarpes.plans.rows import take_rows
+from microarpes.plans.surface_temperature import SurfaceTemperature, surface_alarm, surface_deviation, surface_told
 from microarpes.plans.targets import planned_position
 
 GOLD = {"x": 150.0, "y": 0.0, "z": 40.0}
@@ -43,7 +44,7 @@ class Edge:
         return EdgeFit([ef], [0.00025 / number**0.5], 0.010, 0.0003, 100.0, 90.0, self.problem)
 
 
-def equip(b, reference, fit):
+def equip(b, reference, fit, surface=None):
     """Give the bench what a reference asks of its station; return the measurement and the taker."""
     station = b.station
     station.counts = lambda number: 2**number
@@ -63,7 +64,7 @@ def equip(b, reference, fit):
     told = []
     taker = dataclasses.replace(b.taker, calibration=RECORD, announce=told.append)
     window = AngleWindow(name="all", angle_low=-0.5, angle_high=2.5)
-    return ReferenceMeasurement(reference, [window], fit, clock=lambda: 0.0), taker, told
+    return ReferenceMeasurement(reference, [window], fit, lambda: 0.0, surface), taker, told
 
 
 def plan(b, measurement, taker, rows):
@@ -78,9 +79,9 @@ def plan(b, measurement, taker, rows):
 class Run:
     """One raster of `ny` rows of two with a reference, over the bench."""
 
-    def __init__(self, b, fit=None, ny=1, **reference):
+    def __init__(self, b, fit=None, ny=1, surface=None, **reference):
         self.b, self.fit = b, fit or Edge()
-        self.measurement, self.taker, self.told = equip(b, Reference(**{**GOLD, **reference}), self.fit)
+        self.measurement, self.taker, self.told = equip(b, Reference(**{**GOLD, **reference}), self.fit, surface)
         self.rows = RasterGrid.centred(2, ny, 10.0).rows()
 
     def plan(self):
@@ -280,3 +281,67 @@ def test_aborted_at_any_message_of_a_reference_there_is_no_half_record(bench, en
             whole(run, index)
             records.add(len(run.records))
     assert records == {0, 1}
+
+
+class Surface:
+    """An edge of known resolution that tells the temperature it is made with."""
+
+    def __init__(self, temperature, error, limit=float("nan")):
+        self.found, self.asked = SurfaceTemperature(temperature, error, limit), []
+
+    def __call__(self, energy, edcs, resolution, resolution_error, record):
+        self.asked.append((float(edcs[0][0]), resolution, resolution_error))
+        return self.found
+
+
+def test_an_edge_tells_the_resolution_or_the_temperature_and_the_record_says_which(bench, engine):
+    plain = Run(bench(), at_end=False)
+    engine(plain.plan())
+    (record,) = plain.records
+    assert (record["edge_assumed"], record["temperature"], record["resolution"]) == ("temperature", 10.5, 0.010)
+    assert "edge_temperature" not in record
+    surface = Surface(12.0, 1.0)
+    known = Run(bench(), at_end=False, surface=surface, resolution=0.009, resolution_error=0.0002)
+    engine(known.plan())
+    (record,) = known.records
+    assert record["edge_assumed"] == "resolution"
+    assert (record["resolution"], record["resolution_error"]) == (0.009, 0.0002)
+    # both exposures, of three angle channels; 0.5 K is how far the surface may be from the sensor
+    assert surface.asked == [(3.0 * (2 + 4), 0.009, 0.0002)]
+    assert (record["edge_temperature"], record["edge_temperature_error"]) == (12.0, 1.0)
+    assert (record["sensor_temperature"], record["sensor_temperature_error"], record["temperature"]) == (
+        10.5,
+        0.5,
+        10.5,
+    )
+    assert known.told == []
+
+
+def test_a_surface_that_is_not_as_warm_as_its_sensor_is_announced(bench, engine):
+    run = Run(bench(), at_end=False, surface=Surface(31.0, 2.0), resolution=0.010, fit_temperature="edge")
+    engine(run.plan())
+    (record,) = run.records
+    (told,) = run.told
+    # 20.5 K of sqrt(2.0^2 + 0.5^2)
+    assert "surface and sensor differ by 9.9 of their errors: surface 31.0 ± 2.0 K by its edge at 10.0 meV" in told
+    assert (record["temperature"], record["temperature_error"]) == (31.0, 2.0)
+    assert record["sensor_temperature"] == 10.5
+
+
+def test_an_edge_as_sharp_as_its_resolution_limits_the_temperature():
+    nan = float("nan")
+    edge = {"edge_temperature": nan, "edge_temperature_error": nan, "edge_temperature_limit": 14.0}
+    sensor = {"sensor_temperature": 10.0, "sensor_temperature_error": 0.5}
+    record = {"edge_assumed": "resolution", "resolution": 0.01, **edge, **sensor}
+    assert surface_told(record) == "surface below 14.0 K (95 %) by its edge at 10.0 meV, sensor 10.0 ± 0.5 K"
+    # 0 K with 14 / 1.645
+    assert surface_deviation(record) == pytest.approx(-10.0 / np.hypot(14.0 / 1.645, 0.5))
+    assert surface_alarm(record) == ""
+    assert "differ by 3.6" in surface_alarm(record | {"sensor_temperature": 31.0})
+    assert np.isnan(surface_deviation({"edge_assumed": "temperature"}))
+
+
+def test_a_temperature_by_an_edge_of_unknown_resolution_is_refused():
+    for wrong in ({"fit_temperature": "edge"}, {"resolution_error": 0.0002}):
+        with pytest.raises(ValidationError, match="only where the resolution is known"):
+            Reference(**GOLD, **wrong)
