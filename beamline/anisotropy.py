@@ -101,7 +101,7 @@ def read_anisotropy(folders: Sequence[Path]) -> Anisotropy:
     named = [(run, number, str(window["name"])) for run in runs for number, window in enumerate(run.start["windows"])]
 
     def stacked(name: str) -> Floats:
-        planes = [(getattr(run.gap_map, part)[number] for part in ("status", name)) for run, number, _ in named]
+        planes = [[getattr(run.gap_map, part)[number] for part in ("status", name)] for run, number, _ in named]
         return np.array([np.where(status == NO_K_F, np.nan, plane) for status, plane in planes])
 
     kx, ky, phi, factor = (
