@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from microarpes.sim.recorded_environment import Change, read_changes
+
 Array = NDArray[np.float64]
 
 #: Root attributes that say what a file is.
@@ -45,6 +47,8 @@ class Recording:
     angle : ndarray, shape (n_angle,), deg, ascending
     points : mapping
         ``x`` and ``y`` (um readbacks) and what else was recorded, each of shape (n,); see `OPTIONAL`.
+    changes : tuple of Change
+        What the environment did between points.
     """
 
     title: str
@@ -58,6 +62,7 @@ class Recording:
     _frames: Any
     _order: tuple[int, int]
     _tree: Any = field(repr=False, default=None)
+    changes: tuple[Change, ...] = ()
 
     @property
     def n_points(self) -> int:
@@ -154,8 +159,15 @@ def _read(file: h5py.File) -> Recording:
         _frames=frames,
         _order=(flip_angle, flip_energy),
         _tree=cKDTree(requested),
+        changes=_changes(file, n),
         **number,
     )
+
+
+def _changes(file: h5py.File, n_points: int) -> tuple[Change, ...]:
+    names = list(file["environment"]) if "environment" in file else []
+    tables = ((str(name), _dataset(file, f"environment/{name}", 2)[()]) for name in names)
+    return tuple(change for name, table in tables for change in read_changes(name, table, n_points))
 
 
 def _text(value: Any) -> str:
