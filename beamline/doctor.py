@@ -138,7 +138,7 @@ def _frames(folder: Path, start: dict[str, Any], events: list[_Kept], *, sums: b
             wrong = [event.pixel for event in events if sums and not _as_counted(stored, rows[event.pixel], event)]
             if wrong:
                 yield Finding(f"the frame has not the counts of its event at {_named(wrong)}: the file was changed")
-    except WindowError as error:
+    except (WindowError, OSError) as error:
         yield Finding(f"{error}; EDCs and fits are in the journals all the same")
 
 

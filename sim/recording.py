@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from microarpes.sim.global_heap import check_heaps
 from microarpes.sim.recorded_environment import Change, read_changes
 
 Array = NDArray[np.float64]
@@ -117,7 +118,10 @@ def open_recording(path: str | os.PathLike[str]) -> Recording:
     if not Path(path).is_file():
         raise RecordingError(f"recording {str(path)!r} is not a file; give the path of an HDF5 recording")
     try:
+        check_heaps(Path(path))
         file = h5py.File(path, "r")
+    except ValueError as error:
+        raise RecordingError(f"recording {str(path)!r} is damaged: {error}") from None
     except OSError as error:
         raise RecordingError(f"recording {str(path)!r} is not a readable HDF5 file: {error}") from error
     try:
@@ -197,6 +201,8 @@ def _dataset(file: h5py.File, name: str, dimensions: int) -> h5py.Dataset:
     dataset = file[name]
     if dataset.external or dataset.is_virtual:
         raise RecordingError(f"/{name} keeps its data in other files; a recording holds its data itself")
+    if dataset.id.get_type().get_class() not in (h5py.h5t.INTEGER, h5py.h5t.FLOAT):
+        raise RecordingError(f"/{name} does not hold numbers")
     if dataset.ndim != dimensions:
         raise RecordingError(f"/{name} has shape {dataset.shape}; expected {dimensions} dimensions")
     return dataset
