@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from microarpes.beamline.catalog import RunDetails, RunSummary, list_runs, open_catalog, show_run
+from microarpes.beamline.removed_frames import read_removed
 from microarpes.beamline.run_search import RunSearch, run_status
 
 #: Entries of the start document that are long lists; shown by their length.
@@ -69,6 +70,8 @@ def print_run(directory: Path, name: str) -> None:
     if run.original_run:
         lines.append(f"  derived from {run.original_run}")
     lines += [f"  derived run {uid}" for uid in run.derived_runs]
+    if (removed := read_removed(Path(directory) / run.uid)) is not None:
+        lines.append(f"  frames: {removed}")
     lines += [f"  {key}: {_short(value)}" for key, value in sorted(details.start.items()) if key not in ("uid", "time")]
     lines += _streams(details)
     sys.stdout.write("\n".join(lines) + "\n")

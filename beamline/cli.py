@@ -34,6 +34,7 @@ from microarpes.beamline.cli_runs import (
     reconcile,
     refit,
     report,
+    retain,
     runs,
     show,
 )
@@ -260,6 +261,7 @@ def replay(
 
 app.command()(runs)
 app.command()(reconcile)
+app.command()(retain)
 for verb in (show, refit, report, export, anisotropy, compare, doctor, domains):
     app.command(context_settings=RUN_NAMES)(verb)
 

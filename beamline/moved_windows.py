@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from microarpes.beamline.guarded_hdf5 import has_writer, own_dataset
 from microarpes.beamline.recording_format import RecordingError
+from microarpes.beamline.removed_frames import read_removed
 from microarpes.devices.flat_field import FlatFieldError, check_factors, read_dataset, window_factors
 from microarpes.devices.frame_file import FLAT_FIELD
 from microarpes.devices.region import AngleWindow
@@ -68,6 +69,8 @@ def frame_path(folder: Path, start: Mapping[str, Any]) -> Path:
     path = (folder / name).resolve()
     if not path.is_relative_to(folder):
         raise WindowError(f"frame_file {name!r} lies outside the run's folder {folder}; it is not followed")
+    if not path.is_file() and (removed := read_removed(folder)) is not None:
+        raise WindowError(f"{removed}; copy it back to {folder}, it is needed for this")
     if not path.is_file():
         raise WindowError(f"{path} is not there: without frames the windows cannot be placed anew")
     return path
