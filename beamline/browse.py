@@ -13,6 +13,7 @@ from rich.table import Table
 from microarpes.beamline.catalog import RunDetails, RunSummary, list_runs, open_catalog, show_run
 from microarpes.beamline.engine import RAW_JOURNAL
 from microarpes.beamline.journal import stream_events
+from microarpes.beamline.removed_frames import read_removed
 from microarpes.beamline.run_search import RunSearch, run_status
 from microarpes.plans.surface_temperature import surface_alarm, surface_told
 
@@ -72,6 +73,8 @@ def print_run(directory: Path, name: str) -> None:
     if run.original_run:
         lines.append(f"  derived from {run.original_run}")
     lines += [f"  derived run {uid}" for uid in run.derived_runs]
+    if (removed := read_removed(Path(directory) / run.uid)) is not None:
+        lines.append(f"  frames: {removed}")
     lines += [f"  {key}: {_short(value)}" for key, value in sorted(details.start.items()) if key not in ("uid", "time")]
     if (details.start.get("reference") or {}).get("resolution") is not None:
         lines += _surface(directory / run.uid / RAW_JOURNAL)

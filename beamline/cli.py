@@ -36,6 +36,7 @@ from microarpes.beamline.cli_runs import (
     reconcile,
     refit,
     report,
+    retain,
     runs,
     show,
 )
@@ -262,6 +263,7 @@ def replay(
 
 app.command()(runs)
 app.command()(reconcile)
+app.command()(retain)
 app.command()(publish)
 app.command()(subscribe)
 for verb in (show, refit, report, export, anisotropy, compare, combine, doctor, domains):

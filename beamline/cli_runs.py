@@ -232,6 +232,24 @@ def doctor(
         raise typer.Exit(1)
 
 
+def retain(
+    config: Annotated[Path, typer.Option(help="Configuration with the policy, under [retention].")],
+    directory: Directory = Path("microarpes-data"),
+    copied_to: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where copies of the folders of runs are.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove; else it is only told what could go.")] = False,
+) -> None:
+    """Tell whose frames the policy lets go, or remove those whose copy is equal; the exit status is 1 on any doubt."""
+    from microarpes.beamline.config import load_config
+    from microarpes.beamline.retention import retain as retained
+
+    told, doubts = retained(directory, load_config(config).retention, copied_to, remove=yes)
+    sys.stdout.write(told)
+    if doubts and yes:
+        raise typer.Exit(1)
+
+
 def domains(
     run: Annotated[str, typer.Argument(help=RUN_HELP)],
     directory: Directory = Path("microarpes-data"),

@@ -25,6 +25,7 @@ from microarpes.beamline.config_sections import (
     CryostatSection,
     ManipulatorSection,
     PVSection,
+    RetentionSection,
     SampleSection,
     Section,
     ShutterSection,
@@ -53,6 +54,7 @@ class Config(Section):
 
     beamline: BeamlineSection
     catalog: CatalogSection = CatalogSection()
+    retention: RetentionSection = RetentionSection()
     channel_access: ChannelAccessSection = ChannelAccessSection()
     manipulator: ManipulatorSection
     analyser: AnalyserSection

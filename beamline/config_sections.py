@@ -60,6 +60,13 @@ class CatalogSection(Section):
         return None if self.uri is None else CatalogServer(self.uri, self.api_key_variable)
 
 
+class RetentionSection(Section):
+    """Whose frames `microarpes retain` may remove: none, unless it is told how many days they are kept."""
+
+    keep_days: Positive | None = None
+    keep_runs: Annotated[int, Field(ge=0)] = 0
+
+
 class ChannelAccessSection(Section):
     """How Channel Access finds the IOCs; unset values leave the environment as it is."""
 

@@ -22,6 +22,7 @@ from microarpes.beamline.journal_lock import is_being_written
 from microarpes.beamline.map_frames import frame_row
 from microarpes.beamline.moved_windows import DATASET, FRAME_ID, WindowError, frame_path, open_frames
 from microarpes.beamline.pixel_events import PixelEvent, pixel_events
+from microarpes.beamline.removed_frames import RECORD, read_removed
 from microarpes.beamline.run_chain import read_start
 from microarpes.beamline.run_names import run_folder
 from microarpes.beamline.stored_run import NoSuchRun
@@ -106,6 +107,8 @@ def examine(folder: Path, *, frames: bool = False) -> Examined:
     findings += _frames(folder, start, events, sums=frames)
     findings += _fit(folder, len(events))
     agrees = ": journals, frames and fit agree" + (", and every frame has its counts" if frames else "")
+    if (removed := read_removed(folder)) is not None:
+        agrees = f": journals and fit agree; {removed}"
     return Examined(folder, f"{len(events)} of {start.get('num_points', '?')} pixels", tuple(findings), agrees)
 
 
@@ -127,7 +130,11 @@ def _left_over(folder: Path) -> Iterator[Finding]:
 
 
 def _frames(folder: Path, start: dict[str, Any], events: list[_Kept], *, sums: bool) -> Iterator[Finding]:
-    """Compare the frame file with the events."""
+    """Compare the frame file with the events; one that retention removed is missed by nobody."""
+    if (removed := read_removed(folder)) is not None:
+        if not (folder / removed.file).exists():
+            return
+        yield Finding(f"{removed.file} is there again; {RECORD} says it is not", (folder / RECORD).unlink)
     try:
         with open_frames(frame_path(folder, start)) as file:
             ids, stored = file[FRAME_ID][:], file[DATASET]
@@ -138,7 +145,7 @@ def _frames(folder: Path, start: dict[str, Any], events: list[_Kept], *, sums: b
             wrong = [event.pixel for event in events if sums and not _as_counted(stored, rows[event.pixel], event)]
             if wrong:
                 yield Finding(f"the frame has not the counts of its event at {_named(wrong)}: the file was changed")
-    except WindowError as error:
+    except (WindowError, OSError) as error:
         yield Finding(f"{error}; EDCs and fits are in the journals all the same")
 
 

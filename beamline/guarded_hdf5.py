@@ -10,8 +10,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from microarpes.beamline.global_heap import check_heaps
-from microarpes.beamline.recording_format import RecordingError, check_size
+from microarpes.beamline.recording_format import MAX_EXPANSION, RecordingError, check_size
+from microarpes.sim.global_heap import DamagedHeapError, check_heaps
 
 #: The filters that come with HDF5 and h5py; any other would load code from a plugin folder.
 _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_LZF}
@@ -19,6 +19,8 @@ _FILTERS |= {h5py.h5z.FILTER_SCALEOFFSET, h5py.h5z.FILTER_NBIT, h5py.h5z.FILTER_
 _MAX_OBJECTS = 10_000
 #: What an attribute may be: a number, a truth value or a text; h5py may crash on damaged ones of other types.
 _ATTRIBUTES = {h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.ENUM, h5py.h5t.STRING}
+#: Classes of the types of a run's own datasets: numbers, and texts of fixed length.
+NUMBERS, TEXTS = frozenset({h5py.h5t.INTEGER, h5py.h5t.FLOAT}), frozenset({h5py.h5t.STRING})
 #: Attributes of HDF5's dimension scales, which nothing here reads.
 _NOT_READ = {b"DIMENSION_LIST", b"REFERENCE_LIST"}
 
@@ -37,7 +39,10 @@ def open_guarded(path: Path) -> Iterator[Any]:
         The file is not HDF5 or truncated, holds an external or soft link, external storage, a virtual dataset or a
         filter that is not HDF5's own, or declares more data than a file of its size can hold.
     """
-    check_heaps(path)
+    try:
+        check_heaps(path)
+    except DamagedHeapError as error:
+        raise RecordingError(str(error)) from None
     try:
         file = h5py.File(path, "r")
     except OSError as error:
@@ -102,6 +107,11 @@ def _kind(link: object) -> str:
 
 
 def _check_dataset(dataset: Any, where: str, path: Path) -> None:
+    _check_storage(dataset, where, path)
+    check_size(where, dataset.size * dataset.dtype.itemsize if dataset.size else 0, path)
+
+
+def _check_storage(dataset: Any, where: str, path: Path) -> None:
     creation = dataset.id.get_create_plist()
     if creation.get_external_count() or dataset.is_virtual:
         raise RecordingError(
@@ -110,7 +120,56 @@ def _check_dataset(dataset: Any, where: str, path: Path) -> None:
     unknown = {creation.get_filter(i)[0] for i in range(creation.get_nfilters())} - _FILTERS
     if unknown:
         raise RecordingError(f"{where} in {path} uses filter {sorted(unknown)}, which is not HDF5's own; rewrite it")
-    check_size(where, dataset.size * dataset.dtype.itemsize if dataset.size else 0, path)
+
+
+def has_writer(path: Path) -> bool:
+    """Tell from the superblock whether a run's frame file is being written, or its writer died.
+
+    Who reads beside a writer tries for minutes what it cannot read. In a closed file that is damage, and told at once.
+    Layout: HDF5 File Format Specification 3.0, II.A, version 3.
+    """
+    with open(path, "rb") as file:
+        head = file.read(12)
+    return head.startswith(b"\x89HDF\r\n\x1a\n\x03") and any(head[11:])
+
+
+def own_dataset(file: Any, name: str, path: Path, kinds: frozenset[int] = NUMBERS) -> Any:
+    """Return a dataset of a run's own file, which may be being written, looked at before anything of it is read.
+
+    What our files hold has a fixed length and no attribute is read, so that nothing leads into a global heap unless
+    the type of a dataset was damaged. That can be seen without reading the file through, as `open_guarded` has to.
+
+    Parameters
+    ----------
+    file : h5py.File
+        Open.
+    name : str
+    path : Path
+        Of the file, for the message.
+    kinds : frozenset of int
+        Classes of types it may have, `NUMBERS` or `TEXTS`.
+
+    Raises
+    ------
+    RecordingError
+        It is not there, a link, of another type, or data in other files, behind an unknown filter, or of a size that
+        the file cannot hold.
+    """
+    parts = name.split("/")
+    for depth in range(len(parts)):
+        if not isinstance(file.get("/".join(parts[: depth + 1]), getlink=True), h5py.HardLink):
+            raise RecordingError(f"{path} has no {name} of its own; links are not followed")
+    dataset = file[name]
+    if not isinstance(dataset, h5py.Dataset):
+        raise RecordingError(f"{name} in {path} is no dataset; copy the file again")
+    kind = dataset.id.get_type()
+    if kind.get_class() not in kinds or (isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str()):
+        raise RecordingError(f"{name} in {path} is not of the type it was written with; copy the file again")
+    _check_storage(dataset, name, path)
+    # Of any size that a file of ours may have, which is not compressed and leaves little out.
+    if dataset.size and dataset.size * dataset.dtype.itemsize > MAX_EXPANSION * path.stat().st_size:
+        raise RecordingError(f"{name} in {path} claims shape {dataset.shape}, too much for it; copy the file again")
+    return dataset
 
 
 def read_numbers(file: Any, name: str, path: Path, dimensions: int) -> Any:

@@ -12,6 +12,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from microarpes.beamline.guarded_hdf5 import has_writer, own_dataset
+from microarpes.beamline.recording_format import RecordingError
+from microarpes.beamline.removed_frames import read_removed
 from microarpes.devices.flat_field import FlatFieldError, check_factors, read_dataset, window_factors
 from microarpes.devices.frame_file import FLAT_FIELD
 from microarpes.devices.region import AngleWindow
@@ -66,6 +69,8 @@ def frame_path(folder: Path, start: Mapping[str, Any]) -> Path:
     path = (folder / name).resolve()
     if not path.is_relative_to(folder):
         raise WindowError(f"frame_file {name!r} lies outside the run's folder {folder}; it is not followed")
+    if not path.is_file() and (removed := read_removed(folder)) is not None:
+        raise WindowError(f"{removed}; copy it back to {folder}, it is needed for this")
     if not path.is_file():
         raise WindowError(f"{path} is not there: without frames the windows cannot be placed anew")
     return path
@@ -252,8 +257,9 @@ def stored_flat_field(file: Any, path: Path) -> NDArray[np.float64] | None:
     if file.get(FLAT_FIELD, getlink=True) is None:
         return None
     try:
+        own_dataset(file, FLAT_FIELD, path)
         return check_factors(read_dataset(file, FLAT_FIELD), f"{FLAT_FIELD} of {path}")
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, OSError, RuntimeError, RecordingError) as error:
         raise WindowError(f"{path}: {error}") from None
 
 
@@ -284,17 +290,18 @@ def open_frames(path: Path) -> Iterator[Any]:
     Raises
     ------
     WindowError
-        It is no HDF5 file, or what it holds under ``/entry/data`` is not in it but elsewhere.
+        It is no HDF5 file, or what it holds under ``/entry/data`` is not in it but elsewhere, or damaged.
     """
     try:
-        file = h5py.File(path, "r", libver="latest", swmr=True, locking="best-effort")
+        file = h5py.File(path, "r", libver="latest", swmr=has_writer(path), locking="best-effort")
     except OSError as error:
         raise WindowError(f"{path} cannot be read as a frame file: {error}") from error
     with file:
-        for name in ("entry", "entry/data", DATASET, FRAME_ID):
-            if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-                raise WindowError(f"{path} has no {name} of its own; links are not followed")
-        for name in (DATASET, FRAME_ID):
-            if file[name].is_virtual or file[name].external:
-                raise WindowError(f"{name} in {path} keeps its data in other files; they are not followed")
+        try:
+            for name in (DATASET, FRAME_ID):
+                own_dataset(file, name, path)
+        except RecordingError as error:
+            raise WindowError(str(error)) from None
+        except (OSError, RuntimeError, ValueError, KeyError) as error:  # as HDF5 answers to damage
+            raise WindowError(f"{path} cannot be read as a frame file: {error}") from None
         yield file

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +17,7 @@ from microarpes.beamline.control_fits import look_of
 from microarpes.beamline.engine import FRAME_FILE, GAP_JOURNAL, RAW_JOURNAL
 from microarpes.beamline.journal import JournalError, read_records
 from microarpes.beamline.journal_record import MAGIC
+from microarpes.beamline.moved_windows import DATASET, FRAME_ID, WindowError, open_frames
 
 Document = dict[str, Any]
 Floats = NDArray[np.float64]
@@ -265,13 +265,13 @@ class RunFeed:
             return None
         row = self._events[pixel][1] - 1
         try:
-            with h5py.File(path, "r", swmr=True) as file:
-                ids, frames = file["/entry/data/frame_id"], file["/entry/data/data"]
+            with open_frames(path) as file:
+                ids, frames = file[FRAME_ID], file[DATASET]
                 if row >= ids.shape[0] or int(ids[row]) != int(event["data"]["frame_id"]):
                     return None
                 frame: NDArray[np.int32] = frames[row]
                 return frame
-        except OSError:  # being made, or being moved: the next look will tell
+        except (OSError, WindowError):  # being made, or being moved: the next look will tell
             return None
 
     def plane(self, name: str) -> Floats:

@@ -11,7 +11,7 @@ from microarpes.beamline.guarded_hdf5 import read_numbers
 from microarpes.beamline.recording_format import Frames, Recording, RecordingError, micrometres
 
 #: The layout has no place for these; a replay needs some value, and `Recording.assumed` says that it is ours.
-ASSUMED = {"acquire_time": 1.0, "temperature": 20.0}
+ASSUMED: dict[str, Any] = {"acquire_time": 1.0, "temperature": 20.0}
 
 
 def is_bloch(file: Any) -> bool:

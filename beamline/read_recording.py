@@ -17,6 +17,7 @@ from microarpes.beamline.recording_format import (
     RecordingError,
     micrometres,
 )
+from microarpes.sim.recorded_environment import Change, read_changes
 
 
 def is_recording(file: Any) -> bool:
@@ -38,13 +39,14 @@ def read_stored(file: Any, path: Path) -> tuple[Recording, Frames]:
     needed = ("title", "photon_energy", "pass_energy", "lens_mode", "acquire_time", "temperature")
     if missing := [name for name in needed if name not in file.attrs]:
         raise RecordingError(f"{path} lacks the attributes {', '.join(missing)}; convert its source again")
-    frames = read_numbers(file, "frames", path, 3)
+    frames, points = read_numbers(file, "frames", path, 3), _points(file, path)
     recording = Recording(
         title=str(file.attrs["title"]),
         source=str(file.attrs.get("source", path.name)),
         licence=str(file.attrs.get("licence", "")),
         lens_mode=str(file.attrs["lens_mode"]),
-        points=_points(file, path),
+        points=points,
+        changes=_changes(file, path, len(points.get("x", ()))),
         energy=np.asarray(read_numbers(file, "energy", path, 1), dtype=np.float64),
         angle=np.asarray(read_numbers(file, "angle", path, 1), dtype=np.float64),
         assumed=tuple(name for name in str(file.attrs.get("assumed", "")).split(", ") if name),
@@ -67,3 +69,14 @@ def _points(file: Any, path: Path) -> dict[str, Any]:
         if POINT_UNITS.get(name) == "um":
             points[name] = micrometres(points[name], str(column.attrs.get("units", "um")), name, str(path))
     return points
+
+
+def _changes(file: Any, path: Path, n_points: int) -> tuple[Change, ...]:
+    found: list[Change] = []
+    for name in file.get("environment", ()):
+        table = np.asarray(read_numbers(file, f"environment/{name}", path, 2), dtype=np.float64)
+        try:
+            found += read_changes(str(name), table, n_points)
+        except ValueError as error:
+            raise RecordingError(f"{path}: {error}") from None
+    return tuple(found)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from microarpes.beamline.map_frames import frame_files, frame_row
 from microarpes.beamline.moved_windows import DATASET, FRAME_ID, open_frames
 from microarpes.beamline.open_run import OpenRun, open_run
+from microarpes.beamline.recorded_interruptions import Held, held_up
 from microarpes.beamline.recording_format import MAP_NAMES, POINT_UNITS, Frames, Recording, RecordingError
 from microarpes.plans.shapes import Shape, shape_of
 
@@ -34,6 +35,8 @@ class RecordedRun:
         Pixels of the shape that were not measured.
     start : mapping
         Its start document.
+    held : list of Held
+        What held it up.
     """
 
     recording: Recording
@@ -41,6 +44,7 @@ class RecordedRun:
     shape: Shape
     missing: frozenset[int]
     start: dict[str, Any]
+    held: list[Held]
 
 
 @contextlib.contextmanager
@@ -67,8 +71,8 @@ def open_recorded_run(folder: Path) -> Iterator[RecordedRun]:
         A frame file is not there.
     """
     run = open_run(folder)
-    if missing := [key for key in ("grid", "region", "source", "windows", "calibration") if key not in run.start]:
-        raise RecordingError(f"run {run.uid} is no raster of a region: its start document has no {', '.join(missing)}")
+    if untold := [key for key in ("grid", "region", "source", "windows", "calibration") if key not in run.start]:
+        raise RecordingError(f"run {run.uid} is no raster of a region: its start document has no {', '.join(untold)}")
     dataset = run.to_xarray(edcs=False).stack(pixel=("y", "x"))
     measured = np.flatnonzero(dataset["run"].values >= 0)
     if not measured.size:
@@ -80,7 +84,9 @@ def open_recorded_run(folder: Path) -> Iterator[RecordedRun]:
     with contextlib.ExitStack() as opened:
         files = [opened.enter_context(open_frames(path)) for path in frame_files(run.folders)]
         frames = _FramesOfPixels(files, dataset, pixels)
-        yield RecordedRun(recording, frames, shape, frozenset(planned) - frozenset(pixels.tolist()), run.start)
+        missing = frozenset(planned) - frozenset(pixels.tolist())
+        held = held_up(run.folders, dataset["time"].values[pixels])
+        yield RecordedRun(recording, frames, shape, missing, run.start, held)
 
 
 def _recording(run: OpenRun, dataset: xr.Dataset, pixels: NDArray[np.intp], planned: NDArray[np.float64]) -> Recording:

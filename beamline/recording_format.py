@@ -3,7 +3,8 @@
 Root attributes ``format="microarpes-recording"``, ``version``, ``title``, ``source``, ``licence``, ``photon_energy``
 (eV), ``pass_energy`` (eV), ``lens_mode``, ``acquire_time`` (s), ``temperature`` (K) and ``assumed``, the names among
 these that the source does not tell. Datasets ``/points/*`` ``[n]`` in the order of the visit, each with its ``units``;
-``/frames`` ``[n, n_angle, n_energy]``, ``/energy`` (eV kinetic, ascending) and ``/angle`` (deg).
+``/frames`` ``[n, n_angle, n_energy]``, ``/energy`` (eV kinetic, ascending) and ``/angle`` (deg). Where the environment
+held the run up, ``/environment/SIGNAL`` ``[m, 4]`` with a row a change; see `microarpes.sim.recorded_environment`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import Any, Protocol
 import h5py
 import numpy as np
 from numpy.typing import NDArray
+
+from microarpes.sim.recorded_environment import COLUMNS, SIGNALS, Change
 
 FORMAT = "microarpes-recording"
 VERSION = 1
@@ -90,6 +93,8 @@ class Recording:
         deg; a single 0 for angle-integrated spectra.
     assumed : tuple of str
         Fields above that the source does not tell and that were set to a nominal value.
+    changes : tuple of Change
+        What the environment did between points.
     """
 
     title: str
@@ -104,6 +109,7 @@ class Recording:
     angle: NDArray[np.float64]
     licence: str = ""
     assumed: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
 
     def __post_init__(self) -> None:
         check_recording(self)
@@ -204,6 +210,11 @@ def _write_description(file: Any, recording: Recording) -> None:
     for name, axis, units in (("energy", recording.energy, "eV"), ("angle", recording.angle, "deg")):
         file[name] = np.asarray(axis, dtype=np.float64)
         file[name].attrs["units"] = units
+    for signal in sorted({change.signal for change in recording.changes}):
+        rows = [[getattr(each, name) for name in COLUMNS] for each in recording.changes if each.signal == signal]
+        file[f"environment/{signal}"] = np.asarray(rows, dtype=np.float64)
+        file[f"environment/{signal}"].attrs["columns"] = ", ".join(COLUMNS)
+        file[f"environment/{signal}"].attrs["units"] = SIGNALS[signal]
 
 
 def micrometres(values: NDArray[np.float64], units: str, name: str, source: str) -> NDArray[np.float64]:

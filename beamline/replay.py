@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from microarpes.beamline.assumed_values import WORK_FUNCTION
 from microarpes.beamline.config import Config, ConfigError, parse_config, simulated_config
 from microarpes.beamline.nominal_grid import NominalGrid
 from microarpes.beamline.read_run import open_recorded_run
+from microarpes.beamline.recorded_interruptions import repetition
 from microarpes.beamline.recording_format import write_recording
 from microarpes.beamline.recordings import Recording, convert, nominal_grid, open_recording
 from microarpes.plans.grid import Line, RasterGrid
@@ -96,19 +97,25 @@ def _foreign(path: Path, served: Path, speed: float, fermi_energy: float | None)
 def _own_run(folder: Path, served: Path, speed: float, fermi_energy: float | None) -> _Replayed:
     """Have a run of our own measured again: its plan, windows and calibration, and what fitted it live."""
     with open_recorded_run(folder) as recorded:
-        recording, start = recorded.recording, recorded.start
+        start = recorded.start
+        again = repetition(recorded.held, start.get("guards") or {}, recorded.recording.points, speed)
+        recording = replace(recorded.recording, changes=again.changes)
         write_recording(served, recording, recorded.frames)
     off = [np.abs(recording.points[axis] - recording.points[f"{axis}_setpoint"]).max() for axis in "xy"]
     data = replay_config(recording, float(max(off)), speed=speed, fermi_energy=fermi_energy).model_dump()
-    data |= {"windows": start["windows"], "sample": start.get("sample") or {}}
+    data |= {"windows": start["windows"], "sample": start.get("sample") or {}, "guards": again.guards}
     data["analysis"] |= {"follow_k_f": bool(start.get("follow_k_f")), "fit_depth": start.get("fit_depth")}
     calibration = {**start["calibration"], "time": time.time()}
     if fermi_energy is not None:
         calibration["ef"] = fermi_energy
     left = f" of {recording.n_points + len(recorded.missing)} planned" if recorded.missing else ""
-    told = f"{recording.title}: {recording.n_points}{left} pixels, measured again at {speed:g} times its pace"
+    told = [f"{recording.title}: {recording.n_points}{left} pixels, measured again at {speed:g} times its pace"]
+    told += again.told()
+    origin = _origin(folder, recording)
+    if again.left_out:
+        origin["interruptions_not_replayed"] = again.left_out
     config = parse_config(data, folder.name)
-    return _Replayed(config, recorded.shape, _origin(folder, recording), told, recorded.missing, calibration)
+    return _Replayed(config, recorded.shape, origin, "\n".join(told), recorded.missing, calibration)
 
 
 def _raster(replayed: _Replayed, served: Path, directory: Path) -> RasterOutcome:

@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-import h5py
 import numpy as np
 
 from microarpes.beamline.engine import FRAME_FILE
+from microarpes.beamline.guarded_hdf5 import TEXTS, own_dataset
+from microarpes.beamline.moved_windows import open_frames
+from microarpes.beamline.recording_format import RecordingError
 from microarpes.beamline.report_material import (
     NOTHING,
     Material,
@@ -189,19 +191,12 @@ def rejections(material: Material) -> list[tuple[int, str]] | None:
     """Return pixel and reason of each refused frame; None where there is no frame file that says it."""
     path = material.run.folder / FRAME_FILE
     try:
-        with h5py.File(path, "r", libver="latest", swmr=True, locking="best-effort") as file:
-            tables = []
-            for name in ("entry", "entry/rejected", "entry/rejected/pixel", "entry/rejected/reason"):
-                if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-                    return None
-            for name in ("pixel", "reason"):
-                table = file[f"entry/rejected/{name}"]
-                if table.is_virtual or table.external:
-                    return None  # nothing outside the run's own file is read
-                tables.append(table[:])
-    except (OSError, KeyError, ValueError):
+        with open_frames(path) as file:
+            pixels = own_dataset(file, "entry/rejected/pixel", path)[:]
+            reasons = own_dataset(file, "entry/rejected/reason", path, TEXTS)[:]
+    except (OSError, KeyError, RuntimeError, ValueError, RecordingError):
         return None
-    return [(int(pixel), _text(reason)) for pixel, reason in zip(*tables, strict=False)]
+    return [(int(pixel), _text(reason)) for pixel, reason in zip(pixels, reasons, strict=False)]
 
 
 def _text(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -84,3 +85,24 @@ class GuardLimits(BaseModel):
         if not low <= number:
             return f"is {number:g}, at least {low:g} is asked for"
         return "" if number <= high else f"is {number:g}, at most {high:g} is allowed"
+
+
+#: What `GuardLimits.refusal` says, after the name of the guard.
+_REFUSAL = re.compile(r" is (?:(?P<number>\S+), at (?:least|most) |(?P<text>'.*'|\".*\"), not )")
+
+
+def refused_value(reason: str) -> float | str | None:
+    """Return the value at which a guard tripped, from its reason; None where it tripped at none, as a dead signal.
+
+    Examples
+    --------
+    >>> refused_value("ring_current is 0, at least 200 is asked for")
+    0.0
+    >>> refused_value("shutter is 'Not Open', not 'Open'")
+    'Not Open'
+    >>> refused_value("vacuum is INVALID")
+    """
+    found = _REFUSAL.search(reason)
+    if found is None:
+        return None
+    return float(found["number"]) if found["number"] is not None else found["text"][1:-1]

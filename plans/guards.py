@@ -18,12 +18,10 @@ from typing import Any
 
 from microarpes.devices.channel_access import INVALID, Reading
 from microarpes.plans.guard_limits import GuardLimits
-from microarpes.plans.interruptions import Interruption, InterruptionLog
+from microarpes.plans.interruptions import HOLD, Interruption, InterruptionLog
 
 logger = logging.getLogger(__name__)
 
-#: Name of the guard that an operator trips with a text, and lets go.
-HOLD = "operator hold"
 #: Guard name to what was read, or why it was not.
 Readings = Mapping[str, Reading | Exception]
 

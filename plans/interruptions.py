@@ -18,6 +18,8 @@ from bluesky.utils import Msg
 STREAM = "interruptions"
 #: Who a pause by hand, and one the plan made itself, is put down to; guards have names of their own.
 OPERATOR, PLAN = "operator", "plan"
+#: Name of the guard that an operator trips with a text, and lets go.
+HOLD = "operator hold"
 #: Characters of a reason that are kept.
 MAX_REASON = 300
 

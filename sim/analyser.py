@@ -25,6 +25,8 @@ from microarpes.sim.vendors import VENDORS, Vendor
 PREPARE_DELAY = 0.2
 #: Most seconds between two posts of TimeRemaining_RBV.
 PROGRESS_PERIOD = 0.5
+#: Seconds between two looks whether what struck an exposure, as it was recorded, is over.
+STRUCK_LOOK = 0.02
 
 log = logging.getLogger(__name__)
 
@@ -183,6 +185,7 @@ class Analyser:
         around = self._around
         window, pose = self.settings.checked_window(), around.pose()
         self._source.check(pose)
+        await around.recorded.expose(pose)
         self._attempt += 1
         struck = await around.faults.strikes(EXPOSURE, f"frame {int(self.pvs.array_counter.value) + 1}")
         exposure = Exposure(window, around.conditions(), time.monotonic(), pose, self._attempt, struck)
@@ -249,6 +252,9 @@ class Analyser:
                 await self.progress.update(window, passed)
                 await self._show_rate(exposure, early)
             if await self._aborted(step):
+                return False
+        while self._around.recorded.busy:
+            if await self._aborted(STRUCK_LOOK):
                 return False
         await self.pvs.exposures.post(window.iterations)
         return not self._abort.is_set()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from microarpes.sim.faults import Faults, Strike
 from microarpes.sim.frame_source import SWEPT_CHANNELS, Conditions, FrameRefusedError, Pose, Window
 from microarpes.sim.incident_flux import Dose, IncidentFlux
+from microarpes.sim.recorded_environment import RecordedEnvironment
 
 #: Does what a fault does to the beamline; takes its AMOUNT.
 Incident = Callable[[float], Awaitable[None]]
@@ -40,6 +41,8 @@ class Surroundings:
     flux : IncidentFlux
         Dose and gated I0.
     faults : Faults
+    recorded : RecordedEnvironment
+        What the environment does as it was recorded.
     recorded_time : callable, optional
         Told the recorded time of a replayed frame, seconds since 1970.
     incidents : mapping of str to callable
@@ -50,6 +53,7 @@ class Surroundings:
     conditions: Callable[[], Conditions]
     flux: IncidentFlux
     faults: Faults
+    recorded: RecordedEnvironment
     recorded_time: Callable[[float], Any] | None = None
     incidents: Mapping[str, Incident] = field(default_factory=dict)
 

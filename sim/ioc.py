@@ -23,6 +23,7 @@ from microarpes.sim.motor_faults import MoveFaults
 from microarpes.sim.motor_record import AxisSettings
 from microarpes.sim.photon_source import PhotonSource
 from microarpes.sim.process_faults import at_once, freeze, reboot, resume_faults
+from microarpes.sim.recorded_environment import Change, RecordedEnvironment
 from microarpes.sim.replay import Replay, ReplaySource
 from microarpes.sim.sample import Sample
 from microarpes.sim.sample_position import SamplePosition
@@ -139,7 +140,9 @@ class Beamline:
             self.axes[name] = self._axis(options, i, name)
         polar, tilt, azimuth = (AXES[name].position for name in ("POLAR", "TILT", "AZIMUTH"))
         self.sample_position = SamplePosition(p, options.rotation_centre, (polar, tilt, azimuth))
-        recorded = self.replay.here
+        changes, index_at = (replayed.recording.changes, replayed.index_at) if replayed else ((), lambda _x, _y: None)
+        self.recorded = RecordedEnvironment(changes, index_at, self._changed)
+        recorded = self._shown
         self.ring = Ring(p, frozen=frozen, recorded=lambda: recorded("ring_current"))
         self.shutter = Shutter(p)
         self.attenuator = Attenuator(p)
@@ -168,9 +171,8 @@ class Beamline:
             )
         self.photons = PhotonSource(p, source.defaults.photon_energy)
         self._replaying = replayed is not None
-        around = Surroundings(
-            self.pose, self.conditions, self.flux, self.faults, self.replay.post_time, self._incidents()
-        )
+        told = self.replay.post_time, self._incidents()
+        around = Surroundings(self.pose, self.conditions, self.flux, self.faults, self.recorded, *told)
         self.analyser = Analyser(f"{p}ARPES:", source, around, VENDORS[options.analyser])
         self.pvdb: Signals = self._collect(p)
 
@@ -204,10 +206,26 @@ class Beamline:
         x, y = (self.axes[n].target if n in self.axes else start.get(n.lower(), 0.0) for n in ("X", "Y"))
         return x, y
 
+    def _shown(self, signal: str) -> float | None:
+        """Return what a recording has a sensor show here and now; None where it says nothing."""
+        changed = self.recorded.value(signal)
+        return self.replay.here(signal) if changed is None else changed
+
+    async def _changed(self, change: Change, begins: bool) -> None:
+        """Let the beamline do what it did between two points of a recording."""
+        if change.signal == "shutter":
+            await (self.shutter.drop() if begins else self.shutter.reopen())
+        elif change.signal == "ring_current" and begins and change.value <= 0.0:
+            self.ring.dump(change.seconds)
+        await self._update_sensors()
+
     async def _arrived(self) -> None:
         """Show the recorded values of the point that was just reached, on every axis and sensor."""
         for axis in self.axes.values():
             await axis.refresh()
+        await self._update_sensors()
+
+    async def _update_sensors(self) -> None:
         for device in (self.ring, self.cryostat, self.gauge):
             await device.update()
 

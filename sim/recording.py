@@ -13,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from microarpes.sim.global_heap import check_heaps
+from microarpes.sim.recorded_environment import Change, read_changes
+
 Array = NDArray[np.float64]
 
 #: Root attributes that say what a file is.
@@ -45,6 +48,8 @@ class Recording:
     angle : ndarray, shape (n_angle,), deg, ascending
     points : mapping
         ``x`` and ``y`` (um readbacks) and what else was recorded, each of shape (n,); see `OPTIONAL`.
+    changes : tuple of Change
+        What the environment did between points.
     """
 
     title: str
@@ -58,6 +63,7 @@ class Recording:
     _frames: Any
     _order: tuple[int, int]
     _tree: Any = field(repr=False, default=None)
+    changes: tuple[Change, ...] = ()
 
     @property
     def n_points(self) -> int:
@@ -112,7 +118,10 @@ def open_recording(path: str | os.PathLike[str]) -> Recording:
     if not Path(path).is_file():
         raise RecordingError(f"recording {str(path)!r} is not a file; give the path of an HDF5 recording")
     try:
+        check_heaps(Path(path))
         file = h5py.File(path, "r")
+    except ValueError as error:
+        raise RecordingError(f"recording {str(path)!r} is damaged: {error}") from None
     except OSError as error:
         raise RecordingError(f"recording {str(path)!r} is not a readable HDF5 file: {error}") from error
     try:
@@ -154,8 +163,15 @@ def _read(file: h5py.File) -> Recording:
         _frames=frames,
         _order=(flip_angle, flip_energy),
         _tree=cKDTree(requested),
+        changes=_changes(file, n),
         **number,
     )
+
+
+def _changes(file: h5py.File, n_points: int) -> tuple[Change, ...]:
+    names = list(file["environment"]) if "environment" in file else []
+    tables = ((str(name), _dataset(file, f"environment/{name}", 2)[()]) for name in names)
+    return tuple(change for name, table in tables for change in read_changes(name, table, n_points))
 
 
 def _text(value: Any) -> str:
@@ -185,6 +201,8 @@ def _dataset(file: h5py.File, name: str, dimensions: int) -> h5py.Dataset:
     dataset = file[name]
     if dataset.external or dataset.is_virtual:
         raise RecordingError(f"/{name} keeps its data in other files; a recording holds its data itself")
+    if dataset.id.get_type().get_class() not in (h5py.h5t.INTEGER, h5py.h5t.FLOAT):
+        raise RecordingError(f"/{name} does not hold numbers")
     if dataset.ndim != dimensions:
         raise RecordingError(f"/{name} has shape {dataset.shape}; expected {dimensions} dimensions")
     return dataset

@@ -74,6 +74,13 @@ class Shutter:
         while len(self._edges) > 1 and self._edges[1][0] < before:
             del self._edges[0]
 
+    async def reopen(self) -> None:
+        """Open after a `drop`, at once and without having been told to."""
+        self._order += 1
+        if not self.is_open:
+            self._edges.append((time.monotonic(), True))
+            await self.position.post("Open")
+
     async def drop(self) -> None:
         """Close without having been told to: the beam is cut at once, and a later command opens it again."""
         self._order += 1

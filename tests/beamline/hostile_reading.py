@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from foreign_files import checked
 
+from microarpes.beamline.guarded_hdf5 import TEXTS, own_dataset
+from microarpes.beamline.moved_windows import DATASET, FRAME_ID, WindowError, open_frames, stored_flat_field
 from microarpes.beamline.recordings import RecordingError, open_recording
 from microarpes.sim.recording import RecordingError as NotServed
 from microarpes.sim.recording import open_recording as open_served
@@ -63,19 +65,34 @@ def serve(path):
         recording.close()
 
 
+def read_own(path):
+    """Read the frame file of a run, also what was refused, as report, refit and page do."""
+    with open_frames(path) as file:
+        stored_flat_field(file, path)
+        try:
+            own_dataset(file, "entry/rejected/reason", path, TEXTS)[:]
+            for row in range(len(file[FRAME_ID][:])):
+                assert file[DATASET][row].ndim == 2
+        except OSError as error:
+            raise WindowError(str(error)) from None  # a table or a frame that cannot be read is told by who asks for it
+
+
+READERS = {"served.h5": serve, "frames.h5": read_own}
+
+
 def main(folder):
     opened = []
     sys.addaudithook(lambda event, arguments: opened.append(str(arguments[0])) if event == "open" else None)
     sources, report = sorted(folder.iterdir()), {}
     for path in sources:
-        read(path)  # loads every library, and shows that the undamaged file is read
+        READERS.get(path.name, read)(path)  # loads every library, and shows that the undamaged file is read
     inside = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (inside + MEMORY, inside + MEMORY))
     work = folder.with_name("copies")
     work.mkdir()
     for source in sources:
         counts = report[source.name] = {"read": 0, "refused": 0, "wrong": []}
-        target, reading = work / source.name, serve if source.name == "served.h5" else read
+        target, reading = work / source.name, READERS.get(source.name, read)
         for what, data in damaged(source):
             target.write_bytes(data)
             opened.clear()
@@ -84,7 +101,7 @@ def main(folder):
             try:
                 reading(target)
                 counts["read"] += 1
-            except (RecordingError, NotServed) as error:
+            except (RecordingError, NotServed, WindowError) as error:
                 counts["refused"] += 1
                 if "\n" in str(error) or "MemoryError" in str(error):
                     counts["wrong"].append(f"{what}: {error}")

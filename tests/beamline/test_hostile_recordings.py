@@ -26,7 +26,12 @@ from foreign_files import (
     write_npz,
 )
 
+from microarpes.beamline.guarded_hdf5 import has_writer
+from microarpes.beamline.moved_windows import FRAME_ID, WindowError, open_frames
 from microarpes.beamline.recordings import RecordingError, convert, open_recording
+from microarpes.devices.frame_file import FrameFile
+from microarpes.sim.recording import RecordingError as NotServed
+from microarpes.sim.recording import open_recording as open_served
 
 HERE = Path(__file__).parent
 
@@ -69,7 +74,17 @@ def corpus(tmp_path):
     write_fits(folder / "maestro.fits")
     convert(folder / "plain.npz", folder / "recording.h5")
     shutil.copy(folder / "recording.h5", folder / "served.h5")  # read as the simulated devices read it
+    write_frame_file(folder / "frames.h5")
     return folder
+
+
+def write_frame_file(path):
+    """Write the frame file of a run of ours, as the engine does."""
+    frames = FrameFile(path, np.arange(24.0), np.arange(5.0), flat_field=np.ones((5, 24)))
+    for number, counts in enumerate(counts_of(3)):
+        frames.append(counts, number + 1)
+    frames.reject(counts_of(1)[0], 7, 2, "the beam was away")
+    frames.close()
 
 
 @pytest.mark.timeout(280)
@@ -81,7 +96,7 @@ def test_no_damage_does_anything_but_a_refusal_in_one_line(corpus):
     assert done.returncode == 0, done.stderr[-2000:]
     assert "Warning" not in done.stderr, done.stderr  # a file that was left open is told there alone
     report = json.loads(done.stdout)
-    assert len(report) == 10
+    assert len(report) == 11
     for name, counts in report.items():
         assert not counts["wrong"], (name, counts["wrong"][:5], len(counts["wrong"]))
         assert counts["refused"] >= 24, name  # what is cut is refused, at the least
@@ -177,13 +192,50 @@ def test_a_link_out_of_its_folder_is_not_followed_and_one_inside_is(tmp_path):
 @pytest.mark.timeout(60)
 def test_a_text_that_leads_hdf5_round_in_circles_is_refused(tmp_path):
     write_bloch(tmp_path / "bloch.h5")
-    data = bytearray((tmp_path / "bloch.h5").read_bytes())
-    # The first text is 2 bytes long; with 258 the next is looked for among zeros, where free space of size 0 stands.
-    size = data.index(b"GCOL") + 24
-    assert int.from_bytes(data[size : size + 8], "little") == 2
-    data[size + 1] = 1
-    (tmp_path / "bloch.h5").write_bytes(data)
+    lengthen_first_text(tmp_path / "bloch.h5")
     refused(tmp_path / "bloch.h5", "damaged global heap")
+    # Given straight to the simulated beamline it is no other: that one reads texts too.
+    write_npz(tmp_path / "plain.npz")
+    convert(tmp_path / "plain.npz", tmp_path / "served.h5")
+    lengthen_first_text(tmp_path / "served.h5")
+    with pytest.raises(NotServed, match="damaged global heap"):
+        open_served(tmp_path / "served.h5")
+
+
+def lengthen_first_text(path):
+    """Make the first text so long that the next is looked for among zeros, where free space of size 0 stands."""
+    data = bytearray(path.read_bytes())
+    size = data.index(b"GCOL") + 24
+    assert int.from_bytes(data[size : size + 8], "little") < 256
+    data[size + 1] = 1
+    path.write_bytes(data)
+
+
+def test_a_frame_file_whose_type_was_made_one_of_variable_length_is_not_read(tmp_path):
+    # Only through its type could a dataset of ours lead into a global heap.
+    path = tmp_path / "frames.h5"
+    write_frame_file(path)
+    with h5py.File(path, "a") as file:
+        del file["entry/data/frame_id"]
+        file.create_dataset("entry/data/frame_id", (3,), h5py.vlen_dtype(np.int64))
+    with pytest.raises(WindowError, match=r"frame_id in .* is not of the type it was written with"), open_frames(path):
+        pass
+
+
+def test_a_frame_file_is_looked_at_while_it_is_written_and_once_it_is_closed(tmp_path):
+    path = tmp_path / "frames.h5"
+    frames = FrameFile(path, np.arange(24.0), np.arange(5.0))
+    frames.append(counts_of(1)[0], 1)
+    with open_frames(path) as file:
+        frames.append(counts_of(2)[1], 2)
+        file[FRAME_ID].refresh()
+        assert file[FRAME_ID][:].tolist() == [1, 2]
+    assert has_writer(path)
+    frames.close()
+    # Nobody waits for a writer that is not there: what is cut off is told at once.
+    assert not has_writer(path)
+    path.write_bytes(path.read_bytes()[:11])
+    assert not has_writer(path)
 
 
 def test_an_attribute_that_is_no_number_and_no_text_is_refused(tmp_path):

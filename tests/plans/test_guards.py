@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from microarpes.plans.guard_limits import GuardLimits
-from microarpes.plans.guards import HOLD, Guard, Guards
-from microarpes.plans.interruptions import InterruptionLog
+from microarpes.plans.guards import Guard, Guards
+from microarpes.plans.interruptions import HOLD, InterruptionLog
 
 
 def reading(value, timestamp=0.0, severity=0):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import h5py
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from microarpes.analysis import GapMap, LiveGapMap
-from microarpes.beamline.journal import read_documents
+from microarpes.beamline.journal import JournalWriter, read_documents
 from microarpes.beamline.open_run import open_run
 from microarpes.beamline.stored_run import read_run
 
@@ -83,19 +84,67 @@ def test_a_recording_comes_out_of_the_devices_as_it_was_recorded(generated, meta
         assert np.array_equal(np.array(run.start["energy_axis"]), recorded["energy"][:])
 
 
-def assert_the_same(live, again):
+def assert_the_same(live, again, but=()):
     """Clocks alone may differ: a hundred times the pace makes exposures a hundredth."""
     for name in set(live) | set(again):
-        if not name.startswith("time") and name not in ("acquire_time", "live_time"):
+        if not name.startswith("time") and name not in ("acquire_time", "live_time", *but):
             assert live[name].equals(again[name]), name
     assert live["edc"].sum() > 0
     assert (live["status"] == "ok").any()
 
 
+#: Points that the demo had measured when the beam was lost for 80 s, and the guard that saw it.
+BEFORE_DUMP = 40
+GUARD = {"ring_current": {"low": 200.0, "resume_low": 250.0, "delay": 30.0, "close_shutter": True}}
+HELD = {"reason": "ring_current is 0, at least 200 is asked for", "guard": "ring_current", "duration": 80.0}
+
+
+def with_a_dump(folder, copied):
+    """Copy a run, held up once: the documents are those of the stream ``interruptions``, as its plan writes them."""
+    shutil.copytree(folder, copied, ignore=shutil.ignore_patterns("raw.journal"))
+    journal, taken = JournalWriter(copied / "raw.journal"), 0
+    for name, doc in read_documents(folder / "raw.journal"):
+        if name == "start":
+            doc = doc | {"guards": GUARD}
+            stream = {"uid": "held-up", "run_start": doc["uid"], "name": "interruptions"}
+        elif name == "event" and "pixel" in doc["data"]:
+            if taken == BEFORE_DUMP:
+                # Told just before the exposure that follows: this event is stamped some milliseconds later.
+                moment = doc["time"] - 1e-3
+                told = HELD | {"began": moment - HELD["duration"]}
+                journal("descriptor", stream | {"time": moment, "data_keys": {key: {} for key in told}})
+                journal("event", {"uid": "dump", "descriptor": "held-up", "seq_num": 1, "time": moment, "data": told})
+            taken += 1
+        journal(name, doc)
+    journal.close()
+    return copied
+
+
+def last_before(run):
+    """Return the pixel that was measured last before the only interruption was over."""
+    (held,) = run.interruptions
+    assert held["guard"] == "ring_current"
+    over = held["began"] + held["duration"]
+    return max((event["time"], pixel) for pixel, event in run.events.items() if event["time"] < over)[1]
+
+
 def test_a_run_of_our_own_measured_again_is_the_same_to_the_last_bit(demo_run, command_line, tmp_path):
     directory, demo, _ = demo_run
-    replay(command_line, tmp_path, directory / demo["run_uid"])
-    assert_the_same(*(open_run("-1", runs).to_xarray() for runs in (directory, tmp_path / "runs")))
+    recorded = read_run(with_a_dump(directory / demo["run_uid"], tmp_path / demo["run_uid"]))
+    again, summary = replay(command_line, tmp_path, recorded.folder)
+    maps = [open_run("-1", runs).to_xarray() for runs in (directory, tmp_path / "runs")]
+    assert_the_same(*maps, but=["attempt"])
+    # The beam is lost in the exposure of the same pixel, which is taken again when the guard of the plan lets it.
+    assert last_before(again) == last_before(recorded)
+    retaken = maps[1]["attempt"] - maps[0]["attempt"]
+    assert (retaken.sum(), retaken.max()) == (1, 1)
+    assert again.interruptions[0]["reason"] == HELD["reason"]
+    assert summary["n_acquired"] == demo["n_acquired"]
+    # 50 s without beam and 30 s of settling, a hundred times as fast: under what a guard needs to look twice, which is
+    # what it gets, and settles as it did.
+    assert again.interruptions[0]["duration"] >= 0.3
+    assert again.start["guards"]["ring_current"]["delay"] == 0.3
+    assert "interruptions_not_replayed" not in again.start
 
 
 @pytest.mark.skipif("MICROARPES_REPLAY_SIDE" not in os.environ, reason="set MICROARPES_REPLAY_SIDE=30 to measure")

@@ -11,25 +11,27 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from microarpes.beamline.recording_format import RecordingError
-
 #: Signature, version and the reserved bytes, which make one in measured counts as good as impossible.
 _SIGNATURE = b"GCOL\x01\x00\x00\x00"
 _OBJECT = struct.Struct("<HH4xQ")
 _BLOCK = 2**22
 
 
+class DamagedHeapError(ValueError):
+    """A global heap leads nowhere; the message names file and place."""
+
+
 def check_heaps(path: Path) -> None:
-    """Raise `RecordingError` where an object of a global heap of `path` leads nowhere."""
+    """Raise `DamagedHeapError` where an object of a global heap of `path` leads nowhere."""
     with open(path, "rb") as file:
         for place in list(_places(file)):
             file.seek(place + len(_SIGNATURE))
             size = int.from_bytes(file.read(8), "little")
             if size > 2**24:  # HDF5 makes them of 4 KiB, or as long as their longest text
-                raise RecordingError(f"{path} has a global heap of {size} bytes at {place}; copy the file again")
+                raise DamagedHeapError(f"{path} has a global heap of {size} bytes at {place}; copy the file again")
             file.seek(place)
             if not _ends(file.read(size)):
-                raise RecordingError(f"{path} has a damaged global heap at byte {place}; copy the file again")
+                raise DamagedHeapError(f"{path} has a damaged global heap at byte {place}; copy the file again")
 
 
 def _places(file: BinaryIO) -> Iterator[int]:
