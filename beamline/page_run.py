@@ -252,8 +252,9 @@ class RunFeed:
 
     def folder_of(self, pixel: int) -> Path:
         """Return the folder of the run that took a pixel: of this one, or of the one it resumes."""
-        there = pixel in self._events or self.before is None
-        return self.folder if there or self.before is None else self.before.folder_of(pixel)
+        if pixel in self._events or self.before is None:
+            return self.folder
+        return self.before.folder_of(pixel)
 
     def frame(self, pixel: int) -> NDArray[np.int32] | None:
         """Return the frame of a pixel, shape (n_angle, n_energy), if the file has it under the event's frame_id."""
