@@ -50,6 +50,8 @@ MAPS = {
     "all": TOGETHER | REALISTIC,
 }  # fmt: skip
 SEEDS = range(1, 5)
+#: Maps of a sample whose gap differs from place to place.
+SEEDS_OF_SPREAD = 20
 #: A map in which holder or dead patch are most of it.
 STRANGE = ({"centre": (130.0, 0.0), "points": 6, "step": 12.0}, {"centre": (-40.0, 35.0), "points": 6, "step": 6.0})
 #: Less of the beam than this on live flake is a pixel of holder or dead patch.
@@ -222,6 +224,40 @@ def test_a_homogeneous_sample_is_homogeneous_in_nine_of_ten_seeds(images, name, 
     assert (p_correlation < 0.05).sum() <= binom.isf(0.005, seeds, 0.05)
     assert told["false_gap_rate_correlations"] <= 0.05 * seeds
     assert told["ageing_detected"] >= 0.95 * seeds
+
+
+@opt_in
+@pytest.mark.timeout(3600)
+def test_mean_and_spread_of_an_inhomogeneous_sample_are_found_within_their_errors(images):
+    """Of the gaps that the pixels of one map have: which pixels they are is no error of theirs."""
+    rows = []
+    for seed in range(SEEDS_OF_SPREAD):
+        taken = SimulatedMap(seed, Effects(**TOGETHER), images)
+        gap_map, _, _ = taken.corrected()
+        shift = np.nan_to_num(gap_map.window_shift)
+        truth = taken.truth_at(gap_map.manipulator_x.ravel(), gap_map.manipulator_y.ravel(), shift.ravel()).gap
+        ok = (gap_map.joint_status == "ok").ravel() & np.isfinite(truth)
+        gap, error, truth = gap_map.joint_delta.ravel()[ok], gap_map.joint_delta_stderr.ravel()[ok], truth[ok]
+        found = intrinsic_spread(gap, error)
+        rows.append((found.mean - truth.mean(), found.mean_stderr, found.intrinsic - truth.std(ddof=1),
+                     found.intrinsic_stderr, truth.std(ddof=1), np.corrcoef(gap, truth)[0, 1]))  # fmt: skip
+    mean, mean_error, spread, spread_error, true_spread, correlation = np.array(rows).T
+    told = {
+        "what": f"{len(rows)} seeds of the simulated sample, 10 x 10 pixels over the edge of the flake, all effects "
+        "but realistic, corrected; intrinsic mean and spread of the ok pixels less those of their true gaps",
+        "true_spread_mev": float(true_spread.mean()),
+        "mean_less_truth_mev": float(mean.mean()),
+        "spread_less_truth_mev": float(spread.mean()),
+        "mean_within_2_sigma": int((abs(mean) < 2 * mean_error).sum()),
+        "spread_within_2_sigma": int((abs(spread) < 2 * spread_error).sum()),
+        "largest_mean_sigma": float((abs(mean) / mean_error).max()),
+        "largest_spread_sigma": float((abs(spread) / spread_error).max()),
+        "least_correlation_of_map_and_truth": float(correlation.min()),
+    }
+    kept(inhomogeneous=told)
+    assert told["mean_within_2_sigma"] >= 0.9 * len(rows)
+    assert told["spread_within_2_sigma"] >= 0.9 * len(rows)
+    assert told["least_correlation_of_map_and_truth"] >= 0.9
 
 
 @opt_in
