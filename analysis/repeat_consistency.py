@@ -85,7 +85,7 @@ def repeat_consistency(gaps: ArrayLike, errors: ArrayLike, shift_errors: ArrayLi
 
     Examples
     --------
-    >>> found = repeat_consistency([[30.0, 35.0], [30.4, 35.4]], [[0.3, 0.3], [0.4, 0.4]], [0.3, 0.3])
+    >>> found = repeat_consistency([[30.0, 35.0], [30.7, 35.1]], [[0.3, 0.3], [0.4, 0.4]], [0.3, 0.3])
     >>> found.number, round(float(found.offset[1]), 2), found.agree
     (2, 0.4, True)
     """
