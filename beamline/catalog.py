@@ -8,27 +8,17 @@ DIR/catalog/config.yml`` (loopback and an API key unless told otherwise).
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import io
-import json
 import logging
 import math
-import os
 import warnings
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from microarpes.beamline.catalog_folder import CONFIG, DATABASE, FOLDER, INITIALISED, CatalogError, create_catalog
 from microarpes.beamline.run_search import INTERRUPTED, RunSearch, run_status, run_temperature, sample_name
 
-FOLDER = "catalog"
-CONFIG = "config.yml"
-DATABASE = "catalog.db"
-#: Folder of the arrays that Tiled writes.
-ARRAYS = "data"
-INITIALISED = "initialised"
 #: What is listed of a run, and searched but for a text; the axes of a raster make its start document long.
 _LISTED = (
     "{start: start.{uid: uid, time: time, plan_name: plan_name, sample: sample, num_points: num_points,"
@@ -36,10 +26,6 @@ _LISTED = (
     " calibration: calibration.{temperature: temperature},"
     " series: series.{settings: settings.{temperature: temperature}}}, stop: stop}"
 )
-
-
-class CatalogError(Exception):
-    """The catalog cannot be opened or has no such run; the message says what was asked and what to do."""
 
 
 @dataclass(frozen=True)
@@ -104,72 +90,6 @@ class RunDetails:
     start: Mapping[str, Any]
     stop: Mapping[str, Any]
     streams: Mapping[str, Mapping[str, tuple[str, tuple[int, ...], str]]] = field(default_factory=dict)
-
-
-def catalog_config(directory: Path) -> str:
-    """Return the text of ``config.yml`` for the catalog of `directory`, as a stock Tiled server reads it.
-
-    Tables go to SQLite and not to DuckDB: a second process cannot open a DuckDB file that is being written.
-    """
-    root = Path(directory).resolve()
-    folder = root / FOLDER
-    place = {
-        "uri": f"sqlite:///{folder / DATABASE}",
-        "specs": [{"name": "CatalogOfBlueskyRuns", "version": "3.0"}],
-        "writable_storage": [f"file://localhost{folder / ARRAYS}", f"sqlite:///{folder / 'tables.db'}"],
-        "readable_storage": [f"file://localhost{root}"],
-        "init_if_not_exists": False,
-    }
-    exporter = {"application/json-seq": "bluesky_tiled_plugins.exporters:json_seq_exporter"}
-    lines = [
-        "# Written by microarpes; `tiled serve config` of this file serves the runs to other programs.",
-        f"catalog: {json.dumps(place, ensure_ascii=False)}",
-        f"media_types: {json.dumps({'BlueskyRun': exporter})}",
-        "uvicorn: {host: 127.0.0.1}",
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def create_catalog(directory: Path) -> Path:
-    """Make ``DIR/catalog`` ready if it is not, and return the path of its ``config.yml``.
-
-    Two processes may do so at once: the second waits for the first.
-
-    Raises
-    ------
-    CatalogError
-        The path holds a character that Tiled's addresses cannot carry.
-    """
-    folder = Path(directory).resolve() / FOLDER
-    if set("?#%") & set(str(folder)):
-        raise CatalogError(f"{folder} holds one of ? # %, which a file address cannot; choose another directory")
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        (folder / ARRAYS).mkdir(exist_ok=True)
-        if not (folder / INITIALISED).exists():
-            with ThreadPoolExecutor(1) as thread:  # it runs an event loop, and the caller may have one already
-                thread.submit(_initialise, f"sqlite:///{folder / DATABASE}").result()
-            (folder / INITIALISED).touch()
-        _write_config(folder / CONFIG, catalog_config(folder.parent))
-    return folder / CONFIG
-
-
-def _initialise(uri: str) -> None:
-    from tiled.commandline._catalog import init
-
-    with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # alembic's advice about a configuration file that is Tiled's
-        init(uri, if_not_exists=True)
-
-
-def _write_config(path: Path, text: str) -> None:
-    if path.exists() and path.read_text() == text:
-        return
-    fresh = path.with_suffix(".new")
-    fresh.write_text(text)
-    os.replace(fresh, path)
 
 
 @contextlib.contextmanager

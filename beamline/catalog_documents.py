@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlparse
 
 import numpy as np
 
-from microarpes.beamline.catalog import CatalogError
+from microarpes.beamline.catalog_folder import CatalogError
 
 Document = dict[str, Any]
 

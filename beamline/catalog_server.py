@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from microarpes.beamline.catalog import CatalogError, quiet_zarr
+from microarpes.beamline.catalog import quiet_zarr
+from microarpes.beamline.catalog_folder import CatalogError
 
 #: Seconds a server may need for one answer; one that is frozen is then taken for gone.
 ANSWER_WITHIN = 30.0

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from microarpes.beamline.catalog import FOLDER, CatalogError
+from microarpes.beamline.catalog_folder import FOLDER, CatalogError
 
 
 @contextlib.contextmanager

@@ -10,9 +10,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from microarpes.beamline.catalog import ARRAYS, FOLDER, CatalogError
 from microarpes.beamline.catalog_compare import difference, journal_content, mark_compared, was_compared
 from microarpes.beamline.catalog_documents import CatalogDocuments, latest_only
+from microarpes.beamline.catalog_folder import ARRAYS, FOLDER, CatalogError
 from microarpes.beamline.catalog_turn import turn_to_write
 from microarpes.beamline.journal import read_documents, start_of
 from microarpes.beamline.orphans import CLOSED_FROM, interrupted_stop

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from microarpes.beamline.catalog import CONFIG, FOLDER, open_catalog
+from microarpes.beamline.catalog import open_catalog
 from microarpes.beamline.catalog_compare import difference, journal_content
+from microarpes.beamline.catalog_folder import CONFIG, FOLDER
 from microarpes.beamline.catalog_turn import only_follower
 from microarpes.beamline.catalog_writer import RunWriter
 from microarpes.beamline.engine import GAP_JOURNAL, RAW_JOURNAL

@@ -25,7 +25,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from microarpes.beamline.catalog import CatalogError, open_catalog
+from microarpes.beamline.catalog import open_catalog
+from microarpes.beamline.catalog_folder import CatalogError
 from microarpes.beamline.catalog_server import add_options, does_not_answer, server_of
 from microarpes.beamline.catalog_turn import only_follower
 from microarpes.beamline.catalog_writer import BATCH, RunWriter

@@ -17,8 +17,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from microarpes.beamline.catalog import CatalogError, open_catalog
+from microarpes.beamline.catalog import open_catalog
 from microarpes.beamline.catalog_compare import COMPARED
+from microarpes.beamline.catalog_folder import CatalogError
 from microarpes.beamline.catalog_listing import list_entries
 from microarpes.beamline.catalog_server import CatalogServer, add_options, does_not_answer, server_of
 from microarpes.beamline.catalog_turn import only_follower

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -27,7 +28,8 @@ from small_run import (
     write_journal,
 )
 
-from microarpes.beamline.catalog import CatalogError, create_catalog, find_run, list_runs, open_catalog, show_run
+from microarpes.beamline.catalog import find_run, list_runs, open_catalog, show_run
+from microarpes.beamline.catalog_folder import CatalogError, create_catalog
 from microarpes.beamline.catalog_writer import RunWriter
 from microarpes.beamline.cli import main as main_of_cli
 from microarpes.beamline.follow_catalog import follow_run, main
@@ -76,6 +78,16 @@ def test_an_in_process_client_reads_every_number_text_and_frame_as_they_were_wri
         assert_as_written(client, run, derived, truth)
         assert client[run].start["energy_axis"] == list(np.linspace(16.2, 16.4, ENERGIES))
         assert client[run].stop["num_events"] == {"primary": POINTS, "calibration": 1}
+
+
+def test_a_catalog_that_was_copied_or_moved_with_its_runs_reads_them_where_they_are(stored, tmp_path):
+    directory, run, derived, truth = stored
+    # of a copy, so that nothing is found where it was
+    for place in (tmp_path / "copied to a disk", tmp_path / "and to another"):
+        (shutil.copytree if directory == stored[0] else shutil.move)(directory, place)
+        directory = place
+        with open_catalog(directory) as client:
+            assert_as_written(client, run, derived, truth)
 
 
 def test_databroker_reads_start_table_and_frames(stored):

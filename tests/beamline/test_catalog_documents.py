@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from microarpes.beamline.catalog import CatalogError
 from microarpes.beamline.catalog_documents import CatalogDocuments, latest_only
+from microarpes.beamline.catalog_folder import CatalogError
 
 
 def declared(tmp_path, **keys):

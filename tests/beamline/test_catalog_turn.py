@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from microarpes.beamline import follow_catalog
-from microarpes.beamline.catalog import FOLDER
+from microarpes.beamline.catalog_folder import FOLDER
 from microarpes.beamline.catalog_turn import turn_to_write
 from microarpes.beamline.catalog_writer import RunWriter
 

@@ -63,7 +63,7 @@ def test_the_page_waits_for_what_is_planned():
     history = {"time": [], "attempt": []}
     status = np.full((3, 4), "", dtype="<U10")
     feed = SimpleNamespace(uid="u", start=start_of(CHOSEN), stop=None, n_measured=1, status=status, history=history,
-                           interruptions=[], within_reach=True, looks=[])  # fmt: skip
+                           interruptions=[], within_reach=True, looks=[], calibrations=[])  # fmt: skip
     assert "1 of 4 pixels" in Header(SimpleNamespace(feed=feed)).html(now=0.0)
 
 

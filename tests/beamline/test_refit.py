@@ -199,9 +199,11 @@ def test_a_chunk_holds_places_and_no_data_and_the_journal_is_not_held(tmp_path, 
     raster.write([*documents[:-2], *events, documents[-1]])
     chunks = JournalChunks(raster.folder / "raw.journal", 32)
     tracemalloc.start()
-    cut = list(chunks)
-    held, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
+    try:
+        cut = list(chunks)
+        held, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
     # The EDCs of all events are 2 MB; the places of the chunks and one document at a time are not.
     assert sum(chunk.events for chunk in cut) == n == chunks.events
     assert held < 50_000
