@@ -18,6 +18,10 @@ from microarpes.beamline.cli_options import (
 )
 from microarpes.beamline.run_search import RunSearch
 
+#: Of what fits many pixels.
+Processes = Annotated[int | None, typer.Option(help="Processes; all cores if left out.")]
+Scheduler = Annotated[str | None, typer.Option(help="tcp://HOST:PORT of a Dask scheduler (extra dask).")]
+
 
 def runs(
     directory: Directory = Path("microarpes-data"),
@@ -109,8 +113,8 @@ def refit(
         typer.Option("--correct-ageing", help="Bring gaps back to the map's start by the slope of its control pixels."),
     ] = False,
     directory: Directory = Path("microarpes-data"),
-    processes: Annotated[int | None, typer.Option(help="Processes; all cores if left out.")] = None,
-    scheduler: Annotated[str | None, typer.Option(help="tcp://HOST:PORT of a Dask scheduler (extra dask).")] = None,
+    processes: Processes = None,
+    scheduler: Scheduler = None,
     summary: Summary = None,
 ) -> None:
     """Fit a stored run again, on all cores or on a Dask cluster, as a new derived run."""
@@ -196,8 +200,8 @@ def combine(
         bool, typer.Option("--force", help="Also where the gaps differ, or the counts show another place.")
     ] = False,
     directory: Directory = Path("microarpes-data"),
-    processes: Annotated[int | None, typer.Option(help="Processes; all cores if left out.")] = None,
-    scheduler: Annotated[str | None, typer.Option(help="tcp://HOST:PORT of a Dask scheduler (extra dask).")] = None,
+    processes: Processes = None,
+    scheduler: Scheduler = None,
     summary: Summary = None,
 ) -> None:
     """Fit repeat maps of one place together, pixel by pixel, each with its own E_F, as a new derived run."""
