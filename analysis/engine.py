@@ -7,9 +7,13 @@ entries call must be compiled with them (`fingerprint` makes an entry's cache de
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import logging
+import threading
+import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,6 +43,8 @@ COMPILED_ENGINE, NUMPY_ENGINE = "numba-2", "numpy-2"
 Flags = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 F = TypeVar("F", bound=Callable[..., Any])
+#: Seconds for which a process waits for another that compiles, and then compiles too: that one may be suspended.
+PATIENCE = 120.0
 log = logging.getLogger(__name__)
 #: Whether it has been said that numba is absent.
 _said: set[bool] = set()
@@ -77,7 +83,11 @@ def summing(function: F) -> F:
 
 
 def entry(function: F) -> F:
-    """Compile an entry point and cache it; where no folder can be written it is compiled anew in each process."""
+    """Compile an entry point and cache it; where no folder can be written it is compiled anew in each process.
+
+    Processes that call it at the same time before it is cached, as follower and page do, wait for the one that
+    compiles: half a minute of one core, not of each.
+    """
     if numba is None:
         return function
     options = {"nogil": True, "error_model": "numpy"}
@@ -85,8 +95,46 @@ def entry(function: F) -> F:
         made: F = numba.njit(cache=True, **options)(function)
     except RuntimeError as error:  # numba finds neither the package's folder nor the user's cache writable
         log.warning("the fit engine cannot be cached and is compiled anew in each process: %s", error)
-        made = numba.njit(**options)(function)
-    return made
+        return numba.njit(**options)(function)  # type: ignore[no-any-return]
+    return _one_at_a_time(made, Path(made.stats.cache_path) / f"{function.__name__}.compiling")  # type: ignore[attr-defined]
+
+
+def _one_at_a_time(made: F, lock: Path) -> F:
+    """Have the first call in this process, which compiles or loads, wait for that of another."""
+    first, called = threading.Lock(), False
+
+    @functools.wraps(made)
+    def call(*arguments: Any) -> Any:
+        nonlocal called
+        if called:
+            return made(*arguments)
+        with first, _held(lock):
+            result = made(*arguments)
+            called = True
+        return result
+
+    return call  # type: ignore[return-value]
+
+
+@contextlib.contextmanager
+def _held(lock: Path) -> Iterator[None]:
+    """Hold a lock of the system, which ends with its process; without one where that cannot be."""
+    try:
+        import fcntl
+
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        opened = lock.open("w")
+    except (ImportError, OSError):
+        yield
+        return
+    with opened:
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            time.sleep(0.1)
+        yield
 
 
 def fingerprint() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import logging
 import queue
 import sys
@@ -14,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bluesky import RunEngine
-from bluesky.preprocessors import baseline_wrapper
 from bluesky.utils import DefaultDuringTask
 
 from microarpes.beamline.journal import JournalError, JournalWriter
 from microarpes.beamline.journal_lock import is_being_written
+from microarpes.plans.baseline import with_baseline
 
 if TYPE_CHECKING:
     from microarpes.devices.end_station import EndStation
@@ -72,6 +73,18 @@ class RunJournals:
     def error(self) -> Exception | None:
         """Try to write what the disk refused; return the error that is left, or None."""
         return self._writer.retry() if self._writer is not None else None
+
+
+def spare_garbage_collector(name: str, doc: dict[str, Any]) -> None:
+    """Keep what is there as a run begins out of the rounds of Python's garbage collector until the run ends.
+
+    A full round goes through all objects of the process, devices and libraries included, and holds up the point under
+    way by 0.15 s; what a run makes by itself it goes through in a few milliseconds.
+    """
+    if name == "start":
+        gc.freeze()
+    elif name == "stop":
+        gc.unfreeze()
 
 
 class Watcher:
@@ -157,10 +170,10 @@ def make_engine(directory: Path, station: EndStation | None = None) -> tuple[Run
     engine = RunEngine({"versions": versions()}, context_managers=[], during_task=DuringTask())
     journals = RunJournals(directory)
     engine.subscribe(journals)
+    engine.subscribe(spare_garbage_collector)
     if station is not None:
         baseline = [station.manipulator, station.beam, station.cryostat, station.gauge, station.source]
-        # Not SupplementalData: each of its wrappers costs every message of every point, also with nothing to monitor.
-        engine.preprocessors.append(functools.partial(baseline_wrapper, devices=baseline))
+        engine.preprocessors.append(functools.partial(with_baseline, devices=baseline))
     return engine, journals
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import math
 import os
 import sys
@@ -242,6 +243,7 @@ def _write_flat_field(path: str, options: Options) -> int:
 def run(options: Options, source: FrameSource | None = None) -> int:
     """Serve until told to end; return the exit status."""
     quiet_logs()
+    gc.freeze()  # a full round of the garbage collector would hold up an exposure
     try:
         with asyncio.Runner(loop_factory=fast_event_loop()) as runner:
             runner.run(serve(lambda: Beamline(options, source), interfaces_from_environment()))

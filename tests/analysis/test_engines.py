@@ -1,5 +1,6 @@
 """The compiled engine against the numpy one, which shares its formulas and none of its code."""
 
+import fcntl
 import logging
 import os
 import shutil
@@ -154,15 +155,29 @@ def run_small(folder, environment=None):
     )
 
 
-def test_two_processes_that_compile_at_once_do_not_spoil_the_cache(tmp_path):
-    (tmp_path / "small.py").write_text(SMALL)
-    for _ in range(2):
-        processes = [run_small(tmp_path) for _ in range(2)]
-        for process in processes:
-            out, err = process.communicate(timeout=240)
-            assert process.returncode == 0, err
-            assert float(out) == 12.0
+def compilations(folder, processes):
+    """Start processes at once that print their result and how often they had to compile; return how often in all."""
+    started = [run_small(folder) for _ in range(processes)]
+    said = [process.communicate(timeout=240) for process in started]
+    assert [process.returncode for process in started] == [0] * processes, said
+    assert {out.split()[0] for out, _ in said} == {"12.0"}
+    return sum(int(out.split()[1]) for out, _ in said)
+
+
+def test_of_two_processes_that_want_the_engine_at_once_one_compiles_and_the_other_waits(tmp_path):
+    (tmp_path / "small.py").write_text(SMALL + "print(total.__wrapped__.stats.cache_misses.total())\n")
+    assert compilations(tmp_path, 2) == 1
+    assert compilations(tmp_path, 2) == 0
     assert list((tmp_path / "__pycache__").glob("*.nbi"))
+
+
+def test_a_process_does_not_wait_for_ever_for_one_that_was_suspended(tmp_path):
+    patience = "import microarpes.analysis.engine as engine\nengine.PATIENCE = 0.2\n"
+    (tmp_path / "small.py").write_text(patience + SMALL + "print(total.__wrapped__.stats.cache_misses.total())\n")
+    (tmp_path / "__pycache__").mkdir()
+    with (tmp_path / "__pycache__" / "total.compiling").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert compilations(tmp_path, 1) == 1
 
 
 def test_the_engine_compiles_where_nothing_can_be_written(tmp_path):
