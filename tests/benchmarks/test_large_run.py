@@ -1,4 +1,4 @@
-"""Memory of fit follower, refit and exports of a run of 1 000 points and of one of 10 000, and how fast a pixel opens.
+"""Memory of scan, fit follower, refit and exports of runs of 1 000 and 10 000 points, and how fast a pixel opens.
 
 Opt-in, for its minutes and its 10 GB of disk: ``MICROARPES_LARGE_RUN=1 pytest tests/benchmarks/test_large_run.py``
 writes docs/measured/large-run.json.
@@ -42,12 +42,13 @@ def measured(folder, points):
     folder.mkdir()
     cli = "microarpes.beamline.cli"
     summary = folder / "summary.json"
-    peak_mb(cli, "demo", "--no-page", "--points", points, "--step", "2", "--exposure", "0.01", "--directory", "runs",
-            "--summary", summary, cwd=folder)  # fmt: skip
+    scan = peak_mb(cli, "demo", "--no-page", "--points", points, "--step", "2", "--exposure", "0.01",
+                   "--directory", "runs", "--summary", summary, cwd=folder)  # fmt: skip
     uid = json.loads(summary.read_text())["run_uid"]
     (folder / "again" / uid).mkdir(parents=True)
     shutil.copy(folder / "runs" / uid / "raw.journal", folder / "again" / uid)
     found = {
+        "scan": scan,
         "fit follower": peak_mb("microarpes.beamline.follow_fit", "--directory", "again", "--run", uid, cwd=folder),
         "refit": peak_mb(cli, "refit", uid, "--processes", "1", "--directory", "runs", cwd=folder),
         "refit from the frames": peak_mb(
