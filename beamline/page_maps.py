@@ -107,6 +107,7 @@ class Maps:
         if name != "delta":
             plot.xaxis.ticker.desired_num_ticks, plot.yaxis.ticker.desired_num_ticks = 3, 4
             plot.title.offset, plot.title.text_font_size = -46, "16px"  # from the left of the figure, or it is cut off
+            plot.min_border_right = 94  # for any number beside the bar: its place is not made wider later
         mapper = LinearColorMapper(palette=PALETTES["viridis"], low=0.0, high=1.0, nan_color="rgba(0,0,0,0)")
         self.mappers[name] = mapper
         image = plot.image(
@@ -189,7 +190,8 @@ class Maps:
 
     def update_others(self) -> None:
         """Bring the other maps, hatches, levels and the path ahead up to date."""
-        state = (len(self.feed.changed), self.feed.resets, self.choices.version, self.feed.stop is not None)
+        seen = (len(self.feed.changed), self.feed.resets, self.feed.stop is not None)
+        state = (*seen, self.choices.version, self.choices.pixel)
         if state == self._others:
             return
         self._others = state

@@ -246,6 +246,17 @@ def test_the_page_has_a_map_of_the_centre_where_windows_follow_and_only_there(to
     assert "k_f_centre" not in Maps(Choices(followed_feed(raster.folder)), STYLES["light"]).figures
 
 
+def test_the_cursor_of_the_small_maps_comes_after_when_the_newest_pixel_is_taken_up_later(told):
+    choices = Choices(followed_feed(told))
+    maps = Maps(choices, STYLES["light"])
+    for take_up in (lambda: None, choices.keep_up):
+        take_up()
+        maps.update_others()
+    maps.marks.draw_cursor()
+    assert choices.pixel is not None
+    assert maps.marks.small_cursor.data == maps.marks.cursor.data
+
+
 def test_the_page_shows_a_pixel_in_the_windows_where_they_lay(told, streamed):
     run, _ = streamed
     found = SpectrumFits().spectrum(followed_feed(told), 2)
