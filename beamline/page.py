@@ -135,9 +135,11 @@ class Page:
         if self.operator is not None:
             self.texts["operator"] = roots["text_operator"] = text_div("operator")
             roots |= self.operator.roots | MaskKeeper(self.choices, self.operator, self.theme).roots
-        for name, model in roots.items():
-            model.name = name
-            doc.add_root(model)
+        # Looked through once for what is in them, not once more for each root: that is most of the time a page takes.
+        with doc.models.freeze():
+            for name, model in roots.items():
+                model.name = name
+                doc.add_root(model)
 
     def tick(self) -> None:
         """Bring the large map up to date, and the panel that has waited longest, once the last one is drawn.

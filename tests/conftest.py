@@ -33,7 +33,7 @@ FIRST = (
     "system/test_replay.py",
     "system/test_analysers.py",
     "analysis/test_real_recordings.py",
-    "plans/test_mutations.py",
+    "test_mutations.py",
     "system/test_bad_input.py",
     "analysis/test_engines.py",
     "system/test_sub_frames.py",

@@ -287,3 +287,14 @@ def test_where_a_move_starts_is_read_again_after_a_failed_one_and_after_a_lost_c
     record.behave = record.arrive
     axis.set(46.0).wait(10.0)
     assert axis.distance == 1.0
+
+
+def test_a_destroyed_axis_lets_go_of_the_fields_it_was_asked_for(make_axis, monkeypatch):
+    axis, _ = make_axis()
+    field_signal = type(axis.readback)
+    monkeypatch.setattr(module, "EpicsSignalRO", lambda pv, *, name, **_: field_signal(pv, name=name, parent=axis))
+    missed = axis.signal_of(".MISS")
+    assert axis.signal_of(".MISS") is missed
+    assert not missed._destroyed
+    axis.destroy()
+    assert missed._destroyed

@@ -132,17 +132,9 @@ def test_a_run_is_aborted_from_outside_and_keeps_what_it_had(demo):
 def session(ioc, tmp_path):
     """A session whose prompt is this test's to type at."""
     (tmp_path / "beamline.toml").write_text(simulated_text())
+    command = [sys.executable, "-m", "microarpes.beamline.cli", "session", "--config", "beamline.toml", "--no-page"]
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "microarpes.beamline.cli",
-            "session",
-            "--config",
-            "beamline.toml",
-            "--directory",
-            "runs",
-        ],
+        [*command, "--directory", "runs"],
         cwd=tmp_path,
         env={**os.environ, "IPYTHONDIR": str(tmp_path / "ipython")},
         stdin=subprocess.PIPE,

@@ -34,7 +34,7 @@ def run(tmp_path_factory, command_line):
         (microarpes.folder / "beamline.toml").write_text(text.replace("auto_address_list = false", port))
         done = microarpes(
             *("map", "--config", "beamline.toml", "--points", "5x5", "--step", "6", "--centre", "-20,-50"),
-            *("--exposure", "0.05", "--directory", "runs", "--summary", "map.json"),
+            *("--exposure", "0.05", "--no-page", "--directory", "runs", "--summary", "map.json"),
             timeout=280,
             **ioc.environment,
         )

@@ -39,7 +39,7 @@ def killed(tmp_path_factory, command_line):
     """A demo killed after some twenty points; its folder, and the events a reader saw just before."""
     folder = tmp_path_factory.mktemp("killed")
     process = command_line(folder).start(
-        "demo", "--points", "10x10", "--exposure", "0.03", "--directory", "runs", start_new_session=True
+        *("demo", "--points", "10x10", "--exposure", "0.03", "--no-page", "--directory", "runs"), start_new_session=True
     )
     try:
         run_folder, seen = wait_for(lambda: events_so_far(folder / "runs", 20), 150, "twenty points")

@@ -18,7 +18,7 @@ from microarpes.beamline.run_chain import read_chain, read_map
 from microarpes.sim.process import running_ioc
 
 #: Side of the map and how often it is killed; a soak asks for 40 and 20, and writes down what it has seen.
-SIDE, KILLS = int(os.environ.get("MICROARPES_RESUME_SIDE", "15")), int(os.environ.get("MICROARPES_RESUME_KILLS", "5"))
+SIDE, KILLS = int(os.environ.get("MICROARPES_RESUME_SIDE", "10")), int(os.environ.get("MICROARPES_RESUME_KILLS", "5"))
 MEASURED = Path(__file__).parents[2] / "docs" / "measured" / "resume.json"
 
 
