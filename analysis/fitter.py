@@ -36,8 +36,6 @@ from microarpes.analysis.verdict import (
 
 __all__ = ["GapFitter"]
 
-NO_NOISE = "flat_field with likelihood = 'gaussian' is not known: readout noise has no flat field"
-
 
 class GapFitter:
     r"""Fit the gap in energy distribution curves taken at k_F.
@@ -132,9 +130,7 @@ class GapFitter:
         self.fit_depth = None if fit_depth is None else check_number("fit_depth", fit_depth, "meV", *FIT_DEPTHS)
         self.likelihood = Likelihood.checked(likelihood, gain, read_noise)
         self.energy: Array = self.settings.energy
-        self.flat_field = check_flat_field(flat_field, self.energy)
-        if self.flat_field is not None and self.likelihood.signed:
-            raise ValueError(NO_NOISE)
+        self.flat_field = check_flat_field(flat_field, self.energy, signed=self.likelihood.signed)
         fixed = self.settings.gamma0
         self._shape = shape
         self._instrument = Instrument(
@@ -160,10 +156,8 @@ class GapFitter:
         ValueError
             When it is no flat field of these axes.
         """
-        if self.likelihood.signed:
-            raise ValueError(NO_NOISE)
         other = copy.copy(self)
-        other.flat_field = check_flat_field(flat_field, self.energy)
+        other.flat_field = check_flat_field(flat_field, self.energy, signed=self.likelihood.signed)
         other._windows = {}  # noqa: SLF001 - it is one of us
         return other
 
@@ -257,17 +251,9 @@ class GapFitter:
     def _windows_on(self, axes: Array) -> FitWindows:
         """Fit windows for so many axes, made once."""
         if axes.shape[0] not in self._windows:
-            flat = self._flat_on(axes)
-            self._windows[axes.shape[0]] = FitWindows(
-                axes,
-                self._instrument,
-                self._shape,
-                self.settings.eps_k,
-                self._prior,
-                self.background,
-                flat,
-                self.fit_depth,
-            )
+            known = (self._shape, self.settings.eps_k, self._prior, self.background)
+            windows = FitWindows(axes, self._instrument, *known, self._flat_on(axes), self.fit_depth)
+            self._windows[axes.shape[0]] = windows
         return self._windows[axes.shape[0]]
 
     def _flat_on(self, axes: Array) -> Array | None:
