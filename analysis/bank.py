@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from microarpes.analysis.line_shape import Array
 from microarpes.analysis.scoring import N_LINEAR, N_SHAPE, Problem
 
-__all__ = ["Bank", "make_bank", "project", "rank_starts", "start_parameters"]
+__all__ = ["Bank", "make_bank", "project", "rank_starts", "start_parameters", "template_counts"]
 
 #: Share of the brightest bin's variance that dark bins are given.
 DARK_VARIANCE = 0.05
@@ -50,13 +50,18 @@ class Bank:
     root_weight: Array
 
 
-def make_bank(problem: Problem) -> Bank:
-    """Compute the templates of a problem's line shape on its bins."""
+def template_counts(problem: Problem) -> tuple[Array, Array]:
+    """Return starts (n_start, 3) ordered by gap, and what the bins count of each, (n_window, n_start, n_bins)."""
     order = np.argsort(problem.shape.bank[:, 0], kind="stable")
     starts = problem.shape.bank[order]
     d, g1, g0 = (starts[:, i, None, None] for i in range(N_SHAPE))
     value = problem.shape.evaluate(problem.fine[None], d, g1, g0, problem.eps_k)[0]
-    templates = np.einsum("swf,wfb->wsb", value, problem.kernel)
+    return starts, np.einsum("swf,wfb->wsb", value, problem.kernel)
+
+
+def make_bank(problem: Problem) -> Bank:
+    """Compute the templates of a problem's line shape on its bins."""
+    starts, templates = template_counts(problem)
     metal = problem.linear[:, 0] + problem.linear[:, 1]
     root = 1.0 / np.sqrt(metal / metal.max() + DARK_VARIANCE)
     columns = np.empty((*templates.shape, N_LINEAR))

@@ -8,7 +8,7 @@ import numpy as np
 
 from microarpes.analysis.compiled_ascent import climb, covariance, keep, without_bounds
 from microarpes.analysis.compiled_log import logarithms
-from microarpes.analysis.compiled_model import N_LOCAL, Model, predict_counts, unpack
+from microarpes.analysis.compiled_model import N_LOCAL, Model, Problems, predict_counts, unpack
 from microarpes.analysis.compiled_start import Starts, make_start
 from microarpes.analysis.compiled_step import Rules, Work
 from microarpes.analysis.compiled_verdict import noise_of
@@ -70,7 +70,8 @@ def make_point(n_window: int, n_bins: int) -> Point:
 
 
 @compiled
-def goodness(expected: Array, n_bins: int, deviance: float, n_free: int, moments: Array, work: Work) -> float:
+def goodness(expected: Array, n_bins: int, n_dead: int, deviance: float, n_free: int, moments: Array,
+             work: Work) -> float:  # fmt: skip
     """`fit_core.goodness` of one fit."""
     mean, variance, last, spare = 0.0, 0.0, moments.shape[1] - 1, work.weight[0]
     for w in range(expected.shape[0]):
@@ -84,7 +85,7 @@ def goodness(expected: Array, n_bins: int, deviance: float, n_free: int, moments
             part = at - i
             mean += moments[0, i] + part * (moments[0, i + 1] - moments[0, i])
             variance += moments[1, i] + part * (moments[1, i + 1] - moments[1, i])
-    n = expected.shape[0] * n_bins
+    n = expected.shape[0] * n_bins - n_dead
     mean *= max(n - n_free, 1) / n
     spread = variance / (9.0 * mean * mean)
     return float(((deviance / mean) ** (1.0 / 3.0) - (1.0 - spread)) / np.sqrt(spread))
@@ -102,7 +103,7 @@ def ascend(model: Model, rules: Rules, counts: Array, free: Flags, moments: Arra
     point.numbers[0] = objective
     point.numbers[1] = deviance
     point.numbers[2] = 1.0 if converged else 0.0
-    point.numbers[3] = goodness(point.expected, model.linear.shape[2], deviance, n_free, moments, work)
+    point.numbers[3] = goodness(point.expected, model.linear.shape[2], model.n_dead, deviance, n_free, moments, work)
 
 
 @compiled
@@ -131,7 +132,7 @@ def is_doubtful(point: Point, height: float) -> bool:
 
 
 @compiled
-def fit_pixel(store: Array, table: Ints, first: int, bank: Starts, common: Array, own: Array, choice: Ints,
+def fit_pixel(problems: Problems, first: int, bank: Starts, common: Array, own: Array, choice: Ints,
               depth: float, rules: Rules, free: Flags, fixed_gamma0: float, ef_error: float, electrons: Array,
               regions: Ints, counts: Array, moments: Array, work: Work, best: Point, null: Point,
               other: Point) -> Verdict:  # fmt: skip
@@ -139,8 +140,8 @@ def fit_pixel(store: Array, table: Ints, first: int, bank: Starts, common: Array
 
     Parameters
     ----------
-    store, table, first
-        Problems; rows ``first ...`` of the table are those of this pixel's window.
+    problems, first
+        Rows ``first ...`` of their table are those of this pixel's window.
     common, own, choice, depth
         Of the start bank.
     electrons : ndarray, shape (n_window, n_energy)
@@ -148,7 +149,7 @@ def fit_pixel(store: Array, table: Ints, first: int, bank: Starts, common: Array
     counts : ndarray, shape (n_window, n_bins), photoelectrons
     """
     n_window = counts.shape[0]
-    model = unpack(store, table[first], n_window)
+    model = unpack(problems, first)
     n_bins, n_free = model.linear.shape[2], 0
     for i in range(free.size):
         n_free += free[i]
@@ -165,16 +166,16 @@ def fit_pixel(store: Array, table: Ints, first: int, bank: Starts, common: Array
                 replace(other, best, n_bins)
         covariance(rules, best.theta, best.expected, best.jacobian, n_bins, free, work, best.stderr, best.inverse)
         height = prominence(model, best)
-        least, good = without_gap(store, table, first, rules, free, ef_error, counts, moments, work, best, null, other)
+        least, good = without_gap(problems, first, rules, free, ef_error, counts, moments, work, best, null, other)
         ratio, null_good = max(least - best.numbers[0], 0.0), good
-        noise = noise_of(electrons, regions[:, 0], regions[:, 1])
+        noise = noise_of(electrons, problems.factors, regions[:, 0], regions[:, 1])
     theta = best.theta
     gap = not ratio < GAP_EVIDENCE * noise  # NaN: beyond doubt
     clear = theta[0] > GAP_SIGMAS * best.stderr[0] or ratio >= OVERWHELMING * GAP_EVIDENCE * noise
     gap = gap and clear and height >= MIN_PEAK_OVER_BACKGROUND
     # a rate at its lower bound is a spike of noise, one at its upper bound no peak
     inside = theta[0] < rules.upper[0] and rules.lower[1] < theta[1] < rules.upper[1]
-    dof = float(n_window * n_bins - n_free)
+    dof = float(n_window * n_bins - model.n_dead - n_free)
     if gap:
         without_bounds(
             rules, counts, theta, best.expected, best.jacobian, n_bins, best.inverse, best.stderr, free, best.measured
@@ -204,7 +205,7 @@ def replace(other: Point, best: Point, n_bins: int) -> None:
 
 
 @compiled
-def without_gap(store: Array, table: Ints, first: int, rules: Rules, free: Flags, ef_error: float, counts: Array,
+def without_gap(problems: Problems, first: int, rules: Rules, free: Flags, ef_error: float, counts: Array,
                 moments: Array, work: Work, best: Point, null: Point, other: Point) -> tuple[float, bool]:  # fmt: skip
     """Fit without a gap, E_F as given and moved by its errors: least objective, and whether one describes the data."""
     without = free.copy()
@@ -218,7 +219,7 @@ def without_gap(store: Array, table: Ints, first: int, rules: Rules, free: Flags
         point.theta[0] = 0.0
         point.theta[2] = 0.5
         point.theta[1] = min(max(best.theta[1] + best.theta[0], 5.0), 100.0)
-        ascend(unpack(store, table[first + v], counts.shape[0]), rules, counts, without, moments, work, point)
+        ascend(unpack(problems, first + v), rules, counts, without, moments, work, point)
         cost = 0.0 if v == 0 else EF_DOUBTS[v - 1] ** 2
         least = min(least, point.numbers[0] + cost)
         good = good or point.numbers[3] <= GOODNESS_LIMIT
@@ -226,18 +227,18 @@ def without_gap(store: Array, table: Ints, first: int, rules: Rules, free: Flags
 
 
 @compiled
-def systematic(store: Array, table: Ints, first: int, eps_k: float, errors: Array, probes: Array, n_window: int,
-               work: Work, best: Point) -> float:  # fmt: skip
+def systematic(problems: Problems, first: int, eps_k: float, errors: Array, probes: Array, work: Work,
+               best: Point) -> float:  # fmt: skip
     """`systematics.delta_systematic` of one fit, meV; `errors` and `probes` of E_F, resolution, temperature, eps_k."""
     square = 0.0
     for e in range(4):
         if errors[e] <= 0.0:
             continue
-        model = unpack(store, table[first + 1 + len(EF_DOUBTS) + e], n_window)
+        model = unpack(problems, first + 1 + len(EF_DOUBTS) + e)
         probed_eps_k = eps_k + probes[e] if e == 3 else eps_k
-        predict_counts(model, best.theta, probed_eps_k, work.lines, work.trial_expected)
+        predict_counts(model, best.theta, probed_eps_k, work.lines, work.binned, work.trial_expected)
         shift = 0.0
-        for w in range(n_window):
+        for w in range(model.linear.shape[0]):
             for b in range(model.linear.shape[2]):
                 change = (work.trial_expected[w, b] - best.expected[w, b]) / best.expected[w, b]
                 for i in range(N_LOCAL):

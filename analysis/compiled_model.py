@@ -3,6 +3,9 @@
 On an even axis all bins see the same resolution function. The fine grid is stored by phase (point ``n_phase * b + k``
 of bin b), so that for a given tap the bins read contiguous memory; the four functions that are convolved (value and
 three derivatives) are interleaved, and taps are taken eight at a time. So the plain loops below vectorise.
+
+Behind a flat field the resolution function carries to channels rather than bins, each channel is multiplied by its
+factor, and bins are sums of channels: exact, whatever the factors, which are no part of what is kept.
 """
 
 from __future__ import annotations
@@ -18,8 +21,10 @@ from microarpes.analysis.norman import TINY_RATE
 from microarpes.analysis.scoring import FLOOR
 
 __all__ = [
+    "HEAD",
     "N_LOCAL",
     "Model",
+    "Problems",
     "deviance_of",
     "norman_lines",
     "predict",
@@ -29,6 +34,26 @@ __all__ = [
 
 #: Parameters that one window's counts depend on: three of the shape, four of the window.
 N_LOCAL = 7
+#: Columns of the table of problems before the first channels of the windows: offset (-1: not made yet), n_phase,
+#: n_lattice, n_tap, n_bins, channels per bin.
+HEAD = 6
+
+
+class Problems(NamedTuple):
+    """All problems of a call, one after the other.
+
+    Attributes
+    ----------
+    store : ndarray
+    table : ndarray of int, shape (n_problem, HEAD + n_window)
+        Where they are in the store.
+    factors : ndarray, shape (n_window, n_energy) or (n_window, 0)
+        Flat field, none where there is none. With one the store holds the problems by channel, without it by bin.
+    """
+
+    store: Array
+    table: Ints
+    factors: Array
 
 
 class Model(NamedTuple):
@@ -43,6 +68,12 @@ class Model(NamedTuple):
     linear : ndarray, shape (n_window, 3, n_bins)
     n_lattice : int
         Fine points of one phase.
+    factors : ndarray, shape (n_window, n_bins * size) or (n_window, 0)
+        Flat field of the channels that are fitted, none where there is none.
+    size : int
+        Channels that the resolution function carries to for each bin: 1 where there is no flat field.
+    n_dead : int
+        Bins that count nothing, whatever the spectrum.
     """
 
     fine: Array
@@ -50,23 +81,80 @@ class Model(NamedTuple):
     taps: Array
     linear: Array
     n_lattice: int
+    factors: Array
+    size: int
+    n_dead: int
 
 
 @compiled
-def unpack(store: Array, row: Ints, n_window: int) -> Model:
-    """Find a problem in the store; `row` holds offset, n_phase, n_lattice, n_tap, n_bins."""
+def unpack(problems: Problems, at: int) -> Model:
+    """Find a problem in the store and put it behind the flat field."""
+    store, row, n_window = problems.store, problems.table[at], problems.factors.shape[0]
     a, n_phase, n_lattice, n_tap, n_bins = row[0], row[1], row[2], row[3], row[4]
-    n_fine = n_phase * n_lattice
+    plain = problems.factors.shape[1] == 0
+    size, n_fine = 1 if plain else row[5], n_phase * n_lattice
+    n_cell = n_bins * size
     b = a + n_window * n_fine
     c = b + n_window * n_fine
     d = c + n_phase * n_tap
+    factors, n_dead = problems.factors, 0
+    linear = store[d : d + n_window * 3 * n_cell].reshape((n_window, 3, n_cell))
+    if not plain:
+        factors = np.empty((n_window, n_cell))
+        for w in range(n_window):
+            for i in range(n_cell):
+                factors[w, i] = problems.factors[w, row[HEAD + w] + i]
+        linear = see_linear(linear, factors, size)
+        for w in range(n_window):
+            for k in range(n_bins):
+                n_dead += linear[w, 2, k] <= 0.0
     return Model(
         store[a:b].reshape((n_window, n_fine)),
         store[b:c].reshape((n_window, n_fine)),
         store[c:d].reshape((n_phase, n_tap)),
-        store[d : d + n_window * 3 * n_bins].reshape((n_window, 3, n_bins)),
+        linear,
         n_lattice,
+        factors,
+        size,
+        n_dead,
     )
+
+
+@compiled
+def see_linear(cells: Array, factors: Array, size: int) -> Array:
+    """Sum backgrounds and constant, shape (n_window, 3, n_cell), from channels to bins behind the factors."""
+    n_window, n_bins = cells.shape[0], cells.shape[2] // size
+    out = np.zeros((n_window, 3, n_bins))
+    for w in range(n_window):
+        for j in range(3):
+            for b in range(n_bins):
+                for i in range(b * size, (b + 1) * size):
+                    out[w, j, b] += factors[w, i] * cells[w, j, i]
+    return out
+
+
+@compiled
+def see_four(cells: Array, factors: Array, size: int, n_bins: int) -> None:
+    """Sum four interleaved functions from channels to bins behind the factors, in place."""
+    for b in range(n_bins):
+        s0 = s1 = s2 = s3 = 0.0
+        for i in range(b * size, (b + 1) * size):
+            factor = factors[i]
+            s0 += factor * cells[4 * i]
+            s1 += factor * cells[4 * i + 1]
+            s2 += factor * cells[4 * i + 2]
+            s3 += factor * cells[4 * i + 3]
+        cells[4 * b], cells[4 * b + 1], cells[4 * b + 2], cells[4 * b + 3] = s0, s1, s2, s3
+
+
+@compiled
+def see_one(cells: Array, factors: Array, size: int, out: Array, n_bins: int) -> None:
+    """Sum one function from channels to bins behind the factors."""
+    for b in range(n_bins):
+        total = 0.0
+        for i in range(b * size, (b + 1) * size):
+            total += factors[i] * cells[i]
+        out[b] = total
 
 
 @compiled
@@ -149,7 +237,9 @@ def predict(model: Model, theta: Array, eps_k: float, lines: Array, binned: Arra
     for w in range(model.fine.shape[0]):
         amplitude, deep, at_ef, dark = theta[3 + 4 * w], theta[4 + 4 * w], theta[5 + 4 * w], theta[6 + 4 * w]
         norman_lines(model.fine[w], model.fermi[w], theta[0], theta[1], theta[2], eps_k, lines)
-        convolve_four(model.taps, model.n_lattice, lines, binned, n_bins)
+        convolve_four(model.taps, model.n_lattice, lines, binned, n_bins * model.size)
+        if model.factors.shape[1] > 0:
+            see_four(binned, model.factors[w], model.size, n_bins)
         linear, mu, rows = model.linear[w], expected[w], jacobian[w]
         f0, f1, f2 = linear[0], linear[1], linear[2]
         r0, r1, r2, r3, r4, r5, r6 = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6]
@@ -166,14 +256,18 @@ def predict(model: Model, theta: Array, eps_k: float, lines: Array, binned: Arra
 
 
 @compiled
-def predict_counts(model: Model, theta: Array, eps_k: float, line: Array, expected: Array) -> None:
-    """Compute expected counts alone, shape (n_window, n_bins)."""
+def predict_counts(model: Model, theta: Array, eps_k: float, line: Array, cells: Array, expected: Array) -> None:
+    """Compute expected counts alone, shape (n_window, n_bins); `cells` is memory to work in."""
     n_bins = model.linear.shape[2]
     for w in range(model.fine.shape[0]):
         amplitude, deep, at_ef, dark = theta[3 + 4 * w], theta[4 + 4 * w], theta[5 + 4 * w], theta[6 + 4 * w]
         norman_line(model.fine[w], model.fermi[w], theta[0], theta[1], theta[2], eps_k, line)
         mu, f0, f1, f2 = expected[w], model.linear[w, 0], model.linear[w, 1], model.linear[w, 2]
-        convolve_one(model.taps, model.n_lattice, line, mu, n_bins)
+        if model.factors.shape[1] > 0:
+            convolve_one(model.taps, model.n_lattice, line, cells, n_bins * model.size)
+            see_one(cells, model.factors[w], model.size, mu, n_bins)
+        else:
+            convolve_one(model.taps, model.n_lattice, line, mu, n_bins)
         for b in range(n_bins):
             mu[b] = max(amplitude * mu[b] + (deep * f0[b] + at_ef * f1[b] + dark * f2[b]), FLOOR)
 

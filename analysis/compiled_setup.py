@@ -1,4 +1,8 @@
-"""Fit problems laid out for the compiled engine, made when the first EDC needs them, and the call of the engine."""
+"""Fit problems laid out for the compiled engine, made when the first EDC needs them, and the call of the engine.
+
+Behind a flat field they are laid out by channel instead of by bin, and know nothing of the factors, which are given
+with the counts.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from microarpes.analysis.compiled_entry import FIRST_GAP_ROW, HEAD, WHOLE_ROW, WIDEST_ROW, fit_pixels
+from microarpes.analysis.bank import template_counts
+from microarpes.analysis.compiled_entry import FIRST_GAP_ROW, WHOLE_ROW, WIDEST_ROW, fit_pixels
 from microarpes.analysis.compiled_fit import N_VARIANT
+from microarpes.analysis.compiled_model import HEAD
 from microarpes.analysis.edge_test import axis_has_edge, edge_regions
+from microarpes.analysis.engine import NUMPY_ENGINE, engine_name
 from microarpes.analysis.fit_core import EF_DOUBTS
 from microarpes.analysis.fit_windows import FitWindows
 from microarpes.analysis.forward import Instrument, Window
@@ -22,7 +29,7 @@ from microarpes.analysis.scoring import Problem
 from microarpes.analysis.settings import FitSettings
 from microarpes.analysis.systematics import PROBES
 
-__all__ = ["COMPILED_FORMS", "CompiledFits", "is_even", "pack"]
+__all__ = ["COMPILED_FORMS", "CompiledFits", "choose_engine", "is_even", "pack"]
 
 #: Line shapes that the compiled engine knows.
 COMPILED_FORMS = ("norman",)
@@ -77,28 +84,40 @@ def is_even(energy: Array) -> bool:
     return bool(np.ptp(steps) <= EVEN * steps.mean())
 
 
+def choose_engine(engine: str | None, model: str, energy: Array, *, plain: bool = True) -> str:
+    """Engine for a line shape on an axis, or ValueError; `plain`: Poisson, on a straight-line background."""
+    best = engine_name(has_compiled_form=plain and model in COMPILED_FORMS and is_even(energy))
+    if engine not in (None, best, NUMPY_ENGINE):
+        raise ValueError(f"engine = {engine!r} cannot fit model {model!r} here: give {best!r} or {NUMPY_ENGINE!r}")
+    return engine or best
+
+
 class CompiledFits:
     """Fits under one calibration by the compiled engine.
 
     Parameters
     ----------
     windows : FitWindows
+        Without a flat field.
     settings : FitSettings
+    seen : bool
+        Whether the counts are counted behind flat fields.
     """
 
-    def __init__(self, windows: FitWindows, settings: FitSettings) -> None:
-        self._windows, self._settings = windows, settings
+    def __init__(self, windows: FitWindows, settings: FitSettings, *, seen: bool) -> None:
+        self._windows, self._settings, self._seen = windows, settings, seen
+        self._made = replace(windows, by_channel=True) if seen else windows
         self._axes = np.ascontiguousarray(windows.energy)
         self._regions = self._find_regions()
         self._moments = np.array(moment_table()[1:])
         self._values = self._collect_values()
-        self._sizes = np.zeros(4, dtype=np.int64)
+        self._sizes = np.zeros(5, dtype=np.int64)
         self._table = np.full((FIRST_GAP_ROW, HEAD + self._axes.shape[0]), -1, dtype=np.int64)
         self._store = np.zeros(0)
         if self._regions[0, 2] >= 0:
             self._add_bank()
 
-    def fit(self, counts: Array, contrast: Array) -> tuple[Array, NDArray[np.int64], Array]:
+    def fit(self, counts: Array, contrast: Array, flat_field: Array | None) -> tuple[Array, NDArray[np.int64], Array]:
         """Fit pixels.
 
         Parameters
@@ -107,6 +126,8 @@ class CompiledFits:
             Anything, NaN included.
         contrast : ndarray, shape (n,)
             Angular contrast, NaN where it is not known.
+        flat_field : ndarray, shape (n_window, n_energy), or None
+            Factors of all these pixels.
 
         Returns
         -------
@@ -117,12 +138,12 @@ class CompiledFits:
         """
         n = counts.shape[0]
         out, status = np.empty((n, len(FLOAT_FIELDS))), np.empty(n, dtype=np.int64)
-        model_counts = np.empty(counts.shape)
-        at = 0
+        model_counts, at = np.empty(counts.shape), 0
+        factors = np.empty((len(self._axes), 0)) if flat_field is None else flat_field
         while at < n:
             at, gap = fit_pixels(
-                counts, contrast, at, self._axes, self._regions, self._store, self._table, self._sizes, self._values,
-                self._moments, out, status, model_counts,
+                counts, contrast, factors, at, self._axes, self._regions, self._store, self._table, self._sizes,
+                self._values, self._moments, out, status, model_counts,
             )  # fmt: skip
             if gap >= 0:
                 self._add_gap(gap)
@@ -165,38 +186,49 @@ class CompiledFits:
 
     def _add_bank(self) -> None:
         """Put the bank at the head of the store, and the problems of the widest window and of all channels behind."""
-        bank, widest = self._windows.bank, self._windows.widest
-        lower = [self._windows.depth(float(gap)) for gap in bank.gaps]
-        parts = (bank.starts, bank.background, bank.templates, bank.unmix, bank.root_weight, [*lower, widest.lower])
-        self._store = np.concatenate([np.ravel(part) for part in parts])
-        self._sizes[:2] = bank.starts.shape[0], bank.gaps.size
-        rows = FIRST_GAP_ROW + N_VARIANT * bank.gaps.size
+        widest, problem = self._windows.widest, self._made.widest.problem
+        if self._seen:
+            starts, counts = template_counts(problem)
+            parts = [starts, counts.transpose(0, 2, 1)]
+        else:
+            bank = self._windows.bank
+            parts = [bank.starts, bank.background, bank.templates, bank.unmix, bank.root_weight]
+        self._gaps = np.unique(parts[0][:, 0])
+        lower = [*(self._windows.depth(float(gap)) for gap in self._gaps), widest.lower]
+        self._store = np.concatenate([*(np.ravel(part) for part in parts), lower])
+        self._sizes[:2] = len(parts[0]), self._gaps.size
+        rows = FIRST_GAP_ROW + N_VARIANT * self._gaps.size
         self._table = np.full((rows, self._table.shape[1]), -1, dtype=np.int64)
-        self._add(WIDEST_ROW, widest.problem, widest.windows)
-        self._add(WHOLE_ROW, self._windows.whole, widest.windows)
+        self._add(WIDEST_ROW, problem, widest.windows)
+        self._add(WHOLE_ROW, self._made.whole, widest.windows)
 
     def _add_gap(self, gap: int) -> None:
         """Add the problems of one gap of the bank: as calibrated, and with the calibration changed."""
-        lower = self._windows.depth(float(self._windows.bank.gaps[gap]))
+        lower = self._windows.depth(float(self._gaps[gap]))
         within, row, errors = self._windows.problem(lower), FIRST_GAP_ROW + N_VARIANT * gap, self._settings.errors
         changes: list[dict[str, float]] = []
         if errors["ef"] > 0:
             changes = [{"ef": k * errors["ef"]} for k in EF_DOUBTS]
         for i, change in enumerate(changes):
-            self._add(row + 1 + i, self._windows.perturbed(within.lower, **change), within.windows)
+            self._add(row + 1 + i, self._made.perturbed(within.lower, **change), within.windows)
         for i, name in enumerate(ERRORS):
             if errors[name] > 0:
                 probe = {name: PROBES.get(name, errors[name])}
-                problem = self._windows.perturbed(within.lower, **probe)
+                problem = self._made.perturbed(within.lower, **probe)
                 changed = probe.get("temperature", 0.0)
                 self._add(row + 1 + len(EF_DOUBTS) + i, problem, within.windows, changed)
-        self._add(row, within.problem, within.windows)
+        self._add(row, self._made.problem(lower).problem, within.windows)
 
     def _add(self, row: int, problem: Problem, windows: tuple[Window, ...], temperature: float = 0.0) -> None:
         """Append a problem to the store and say in the table where it is; `temperature` (K) is its change."""
         instrument = self._windows.instrument
         values, shape = pack(problem, replace(instrument, temperature=instrument.temperature + temperature))
-        self._table[row] = [self._store.size, *shape, windows[0].bin_size, *(window.first for window in windows)]
+        whole, n_cell = row == WHOLE_ROW, shape[3]
+        size = 1 if whole else windows[0].bin_size
+        shape[3] = n_cell if whole or not self._seen else windows[0].n_bins
+        firsts = [0 if whole else window.first for window in windows]
+        self._table[row] = [self._store.size, *shape, size, *firsts]
         self._store = np.concatenate([self._store, values])
-        n_bins = shape[3] if row != WHOLE_ROW else 0
-        self._sizes[2:] = max(self._sizes[2], shape[0] * shape[1]), max(self._sizes[3], n_bins)
+        n_bins = 0 if whole else shape[3]
+        largest = shape[0] * shape[1], n_bins, n_cell
+        self._sizes[2:] = np.maximum(self._sizes[2:], largest)

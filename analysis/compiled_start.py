@@ -10,7 +10,7 @@ from microarpes.analysis.bank import APART
 from microarpes.analysis.engine import Ints, compiled
 from microarpes.analysis.line_shape import Array
 
-__all__ = ["Starts", "make_start", "rank", "unpack_starts"]
+__all__ = ["Starts", "make_start", "rank", "unpack_starts", "unpack_templates"]
 
 
 class Starts(NamedTuple):
@@ -51,6 +51,14 @@ def unpack_starts(store: Array, n_window: int, n_bins: int, n_start: int, n_gap:
         store[d:e].reshape((n_window, n_bins)),
         store[e : e + n_gap + 1],
     )
+
+
+@compiled
+def unpack_templates(store: Array, n_window: int, n_cell: int, n_start: int, n_gap: int) -> tuple[Array, Array, Array]:
+    """Find what a bank behind a flat field is made of: starts, templates by channel, lower ends of the windows."""
+    a = n_start * 3
+    b = a + n_window * n_cell * n_start
+    return store[:a].reshape((n_start, 3)), store[a:b].reshape((n_window, n_cell, n_start)), store[b : b + n_gap + 1]
 
 
 @compiled

@@ -56,14 +56,14 @@ class Work(NamedTuple):
 
 
 @compiled
-def make_work(n_window: int, n_fine: int, n_bins: int) -> Work:
+def make_work(n_window: int, n_fine: int, n_bins: int, n_cell: int) -> Work:
     """Allocate for the largest problem of a call; few pieces, for a single EDC feels each."""
     p = 3 + 4 * n_window
     per_bin, square = np.empty((3, n_window, n_bins)), np.empty((2, p, p))
     vector, flags = np.empty((6, p)), np.empty((2, p), dtype=np.bool_)
     return Work(
         np.empty(4 * n_fine),
-        np.empty(4 * n_bins),
+        np.empty(4 * n_cell),
         per_bin[0],
         np.empty((n_window, N_LOCAL, n_bins)),
         per_bin[1],

@@ -81,20 +81,20 @@ def quantile(values: Array, part: float) -> float:
 
 
 @compiled
-def reference_sum(counts: Array, first: int, stop: int) -> float:
-    """Sum over a region in which a single spike of the detector must not stand for the intensity."""
-    n, total = stop - first, total_of(counts, first, stop)
-    enough, threshold = 0, total / (1.5 * n)
+def reference_sum(counts: Array, rates: Array, n: float, first: int, stop: int) -> float:
+    """Sum over a region of `n` channels in which a single spike of the detector must not stand for the intensity."""
+    total, enough = total_of(counts, first, stop), 0
+    threshold = total / (1.5 * n)
     for i in range(first, stop):
-        enough += counts[i] >= threshold
-    if 2 * enough > n:  # the median is not below the threshold: no spike
+        enough += rates[i] >= threshold
+    if 2 * enough > stop - first:  # the median is not below the threshold: no spike
         return total
-    median = quantile(counts[first:stop].copy(), 0.5)
+    median = quantile(rates[first:stop].copy(), 0.5)
     return min(total, 1.5 * n * median) if median >= 5.0 else total
 
 
 @compiled
-def exceeds(region: float, n_region: int, reference: float, n_reference: int, factor: float) -> bool:
+def exceeds(region: float, n_region: float, reference: float, n_reference: float, factor: float) -> bool:
     """Whether the mean of a region is more than `factor` times that of the reference, beyond counting noise."""
     weight = factor * n_region / n_reference
     excess = region - weight * reference
@@ -102,51 +102,61 @@ def exceeds(region: float, n_region: int, reference: float, n_reference: int, fa
 
 
 @compiled
-def refuse(counts: Array, energy: Array, regions: Ints, reach: float) -> bool:
+def refuse(counts: Array, rates: Array, upto: Array, energy: Array, regions: Ints, reach: float) -> bool:
     """`edge_test.refuse_edge` for one EDC.
 
     Parameters
     ----------
     counts, energy : ndarray, shape (n_energy,)
+        Of the channels that count.
+    rates : ndarray, shape (n_energy,)
+        Counts over the channels' factors.
+    upto : ndarray, shape (n_energy + 1,)
+        Sum of the factors of the channels below: how many channels of factor 1 a region is worth.
     regions : ndarray of int
         Pairs (first, stop): above, below, near, deep; then the number of blocks and their pairs.
     reach : float, meV
     """
     above, below = (regions[0], regions[1]), (regions[2], regions[3])
-    lit_by, n_below = reference_sum(counts, below[0], below[1]), below[1] - below[0]
+    n_below = upto[below[1]] - upto[below[0]]
+    lit_by = reference_sum(counts, rates, n_below, below[0], below[1])
     total = total_of(counts, above[0], above[1])
-    if exceeds(total, above[1] - above[0], lit_by, n_below, MAX_ABOVE_OVER_BELOW):
+    if exceeds(total, upto[above[1]] - upto[above[0]], lit_by, n_below, MAX_ABOVE_OVER_BELOW):
         return True
     for i in range(regions[8]):
         first, stop = regions[9 + 2 * i], regions[10 + 2 * i]
-        total, n_block = total_of(counts, first, stop), stop - first
+        if stop <= first:  # all dead
+            continue
+        total, n_block = total_of(counts, first, stop), upto[stop] - upto[first]
         if exceeds(total, n_block, lit_by, n_below, MAX_ABOVE_OVER_BELOW):
             return True
         if stop < counts.size and exceeds(total, n_block, lit_by, n_below, MAX_DARK_OVER_BELOW):
-            further = reference_sum(counts, stop, counts.size)
-            if exceeds(total, n_block, further, counts.size - stop, MAX_FALL_IN_THE_DARK):
+            n_further = upto[counts.size] - upto[stop]
+            further = reference_sum(counts, rates, n_further, stop, counts.size)
+            if exceeds(total, n_block, further, n_further, MAX_FALL_IN_THE_DARK):
                 return True
     near, deep = (regions[4], regions[5]), (regions[6], regions[7])
     if near[1] > near[0] and deep[1] > deep[0]:
-        n_near, n_deep = near[1] - near[0], deep[1] - deep[0]
-        close = reference_sum(counts, near[0], near[1])
+        n_near, n_deep = upto[near[1]] - upto[near[0]], upto[deep[1]] - upto[deep[0]]
+        close = reference_sum(counts, rates, n_near, near[0], near[1])
         if exceeds(total_of(counts, deep[0], deep[1]), n_deep, close, n_near, 1.0 / MIN_NEAR_OVER_DEEP):
             return True
-    return rim_near_edge(counts, energy, reach)
+    return rim_near_edge(counts, rates, upto, energy, reach)
 
 
 @compiled
-def rim_near_edge(counts: Array, energy: Array, reach: float) -> bool:
+def rim_near_edge(counts: Array, rates: Array, upto: Array, energy: Array, reach: float) -> bool:
     """Whether E_F lies where the illuminated field, seen to begin inside the axis, ends by symmetry."""
     n = counts.size
     block = max(3, n // 100)
-    most = greatest(counts)
-    if total_of(counts, 1, block + 1) > DARK_SHARE * most * block or total_of(counts, 0, n) <= 1000.0:
+    most = greatest(rates)
+    lit = total_of(counts, 1, block + 1) > DARK_SHARE * most * (upto[block + 1] - upto[1])
+    if lit or total_of(counts, 0, n) <= 1000.0:
         return False  # lit from the first channel on, as nearly every EDC is
     smooth = np.empty(n - block)
     running, most = total_of(counts, 1, block + 1), 0.0
     for i in range(n - block):
-        smooth[i] = running / block
+        smooth[i] = running / (upto[i + 1 + block] - upto[i + 1])
         most = max(most, smooth[i])
         if i + 1 + block < n:
             running += counts[i + 1 + block] - counts[i + 1]
@@ -170,7 +180,7 @@ def rim_near_edge(counts: Array, energy: Array, reach: float) -> bool:
 
 
 @compiled
-def noise_of(counts: Array, widths: Ints, n_bins: Ints) -> float:
+def noise_of(counts: Array, factors: Array, widths: Ints, n_bins: Ints) -> float:
     """`overdispersion.overdispersion` of one pixel; `widths` and `n_bins` say how each window is binned for it."""
     most = 0
     for w in range(n_bins.size):
@@ -178,12 +188,18 @@ def noise_of(counts: Array, widths: Ints, n_bins: Ints) -> float:
     squares, known, size = np.empty(most), 0, 0
     for w in range(n_bins.size):
         n, width = n_bins[w], widths[w]
-        bins = np.empty(n)
+        bins, variance = np.empty(n), np.empty(n)
         for b in range(n):
             bins[b] = total_of(counts[w], b * width, (b + 1) * width)
+            variance[b] = bins[b]
+            if factors.shape[1] > 0:  # a dead bin is 0 / 0, and what it is compared with has nothing to say of noise
+                seen = total_of(factors[w], b * width, (b + 1) * width) / width
+                bins[b] /= seen
+                variance[b] = bins[b] / seen
         for b in range(n - 4):
             difference = bins[b] - 4.0 * bins[b + 1] + 6.0 * bins[b + 2] - 4.0 * bins[b + 3] + bins[b + 4]
-            mean = bins[b] + 16.0 * bins[b + 1] + 36.0 * bins[b + 2] + 16.0 * bins[b + 3] + bins[b + 4]
+            v = variance[b : b + 5]
+            mean = v[0] + 16.0 * v[1] + 36.0 * v[2] + 16.0 * v[3] + v[4]
             squares[size] = difference * difference / mean if mean > 0.0 else 0.0
             known += mean > 0.0
             size += 1

@@ -69,17 +69,20 @@ def refuse_edge(
     ndarray of bool, shape (n,)
     """
     seen = np.ones(energy.size) if flat_field is None else flat_field
+    axis, live = energy, seen > 0.0
     if flat_field is not None:
-        live = flat_field > 0.0
         energy, counts, seen = energy[live], np.ascontiguousarray(counts[:, live]), flat_field[live]
     if energy.size < 2 or not axis_has_edge(energy, instrument):
         return np.ones(counts.shape[0], dtype=np.bool_)
     reach = max(instrument.resolution, 4.0 * instrument.thermal)
-    above, below = _above(energy, reach), _below(energy, reach)
+    above, below = _above(axis, reach), _below(energy, reach)
     if not below.any():
         return np.ones(counts.shape[0], dtype=np.bool_)
+    # blocks are those of the axis, whichever of its channels are dead
+    blocks = [block[live] for block in _blocks(axis, above, max(5.0 * reach, 60.0) - 1.5 * reach)]
+    above = above[live]
     step = _exceeds(counts, seen, above, below, MAX_ABOVE_OVER_BELOW)
-    for block in _blocks(energy, above, max(5.0 * reach, 60.0) - 1.5 * reach):
+    for block in (block for block in blocks if block.any()):
         step |= _exceeds(counts, seen, block, below, MAX_ABOVE_OVER_BELOW)
         further = energy > energy[block][-1]
         if further.any():

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from microarpes.analysis.calibration import Calibration
-from microarpes.analysis.fitter import GapFitter, choose_engine
+from microarpes.analysis.compiled_setup import choose_engine
+from microarpes.analysis.fitter import GapFitter
 from microarpes.analysis.gap_map import FITTED, K_F_CENTRE, POSITIONS
 from microarpes.analysis.k_f_centre import gap_error_of_centre
 from microarpes.analysis.k_f_verdict import FOUND, UNKNOWN
@@ -22,7 +23,7 @@ from microarpes.analysis.units import energy_from_kinetic, mev_from_ev
 
 __all__ = ["EventFitter", "RunLayout"]
 
-#: Fitters kept: a run has few calibrations, each with one fitter per window and one for all.
+#: Fitters kept: a run has few calibrations, each with one fitter per window and one for all, and flat fields of them.
 KEPT_FITTERS = 24
 #: What an event says of k_F that no reader of frames has seen.
 NO_FRAME = "no-frame"
@@ -87,10 +88,9 @@ class EventFitter:
         self.gamma0 = gamma0
         self._fitters: OrderedDict[tuple[Any, ...], GapFitter] = OrderedDict()
 
-    def engine(self, layout: RunLayout, calibration: Calibration | None) -> str:
-        """Name the engine that fits the EDCs of a run begun with a record; equal engines give equal bits."""
-        plain = calibration is None or calibration.flat_field is None
-        return choose_engine(None, self.model, layout.energy_axis, plain=plain)
+    def engine(self, layout: RunLayout) -> str:
+        """Name the engine that fits the EDCs of a run; equal engines give equal bits."""
+        return choose_engine(None, self.model, layout.energy_axis)
 
     def fit(self, layout: RunLayout, calibration: Calibration | None, data: Mapping[str, Any]) -> dict[str, Any]:
         """Fit one event.
@@ -193,32 +193,40 @@ class EventFitter:
 
     def fitter(self, layout: RunLayout, calibration: Calibration, windows: tuple[int, ...]) -> GapFitter | None:
         """Return the fitter of some windows, by number; None when axis or calibration allow none."""
-        key = (layout.energy_axis.tobytes(), calibration, windows, layout.fit_depth)
-        if key in self._fitters:
-            self._fitters.move_to_end(key)
-            return self._fitters[key]
-        axes = np.stack([energy_from_kinetic(layout.energy_axis, calibration.ef[i]) for i in windows])
+        plain = replace(calibration, flat_field=None)
+        key = (layout.energy_axis.tobytes(), plain, windows, layout.fit_depth)
         try:
-            fitter = GapFitter(
-                axes if len(windows) > 1 else axes[0],
-                resolution=float(mev_from_ev(calibration.resolution)),
-                temperature=calibration.temperature,
-                model=self.model,
-                gain=calibration.gain,
-                # windows share the analyser, so their edges err together
-                ef_error=float(mev_from_ev(max(calibration.ef_error[i] for i in windows))),
-                gamma0=self.gamma0,
-                resolution_error=float(mev_from_ev(calibration.resolution_error)),
-                temperature_error=calibration.temperature_error,
-                flat_field=_factors(calibration, windows),
-                fit_depth=layout.fit_depth,
-            )
+            fitter = self._kept(key, lambda: self._made(layout, plain, windows))
+            flat = _factors(calibration, windows)
+            return fitter if flat is None else self._kept((*key, flat.tobytes()), lambda: fitter.through(flat))
         except ValueError:
-            return None  # an axis that is no axis: bad-input, for every event
-        self._fitters[key] = fitter
+            return None  # an axis that is no axis, factors that are none: bad-input, for every event
+
+    def _kept(self, key: tuple[Any, ...], make: Callable[[], GapFitter]) -> GapFitter:
+        """Return the fitter of a key, made at first use."""
+        if key not in self._fitters:
+            self._fitters[key] = make()
+        self._fitters.move_to_end(key)
         if len(self._fitters) > KEPT_FITTERS:
             self._fitters.popitem(last=False)
-        return fitter
+        return self._fitters[key]
+
+    def _made(self, layout: RunLayout, calibration: Calibration, windows: tuple[int, ...]) -> GapFitter:
+        """Make the fitter of some windows, without a flat field."""
+        axes = np.stack([energy_from_kinetic(layout.energy_axis, calibration.ef[i]) for i in windows])
+        return GapFitter(
+            axes if len(windows) > 1 else axes[0],
+            resolution=float(mev_from_ev(calibration.resolution)),
+            temperature=calibration.temperature,
+            model=self.model,
+            gain=calibration.gain,
+            # windows share the analyser, so their edges err together
+            ef_error=float(mev_from_ev(max(calibration.ef_error[i] for i in windows))),
+            gamma0=self.gamma0,
+            resolution_error=float(mev_from_ev(calibration.resolution_error)),
+            temperature_error=calibration.temperature_error,
+            fit_depth=layout.fit_depth,
+        )
 
 
 def _edc(value: Any, n_window: int, n_energy: int) -> Array | None:

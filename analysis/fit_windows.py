@@ -67,6 +67,8 @@ class FitWindows:
         Factor of each channel.
     below_gap : float or None, meV
         Depth of the windows below the gap.
+    by_channel : bool
+        Whether the problems count by channel; the windows are those of the bins.
     """
 
     energy: Array
@@ -77,6 +79,7 @@ class FitWindows:
     terms: tuple[BackgroundTerm, ...] = ()
     flat_field: Array | None = None
     below_gap: float | None = None
+    by_channel: bool = False
     _problems: dict[float, WindowProblem] = field(default_factory=dict, init=False)
     _perturbed: dict[tuple[float, ...], Problem] = field(default_factory=dict, init=False)
     _widest: WindowProblem | None = field(default=None, init=False)
@@ -152,6 +155,8 @@ class FitWindows:
 
     def _make(self, lower: float, cuts: list[tuple[int, int, int]]) -> WindowProblem:
         flats = [None] * len(cuts) if self.flat_field is None else list(self.flat_field)
+        if self.by_channel:
+            cuts = [(first, 1, size * n) for first, size, n in cuts]
         windows = tuple(
             make_window(axis, *cut, lower, self.instrument, flat)
             for axis, cut, flat in zip(self.energy, cuts, flats, strict=True)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
-from typing import Any, TypeGuard
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from microarpes.analysis.background import BackgroundTerm, background_terms
-from microarpes.analysis.compiled_setup import COMPILED_FORMS, CompiledFits, is_even
-from microarpes.analysis.engine import COMPILED_ENGINE, NUMPY_ENGINE, engine_name
+from microarpes.analysis.compiled_setup import CompiledFits, choose_engine
+from microarpes.analysis.engine import COMPILED_ENGINE
 from microarpes.analysis.fit_core import GAMMA0_PRIOR, fit_counts
 from microarpes.analysis.fit_windows import FitWindows
 from microarpes.analysis.flat_field import check_flat_field, flat_field_on
@@ -21,9 +23,18 @@ from microarpes.analysis.models import has_parameter, line_shape, refuse_foreign
 from microarpes.analysis.report import report
 from microarpes.analysis.results import STATUS_NAMES, GapFit, GapFits, Status
 from microarpes.analysis.settings import FIT_DEPTHS, FitSettings, check_number
-from microarpes.analysis.verdict import MOST_COUNTS, OFF_SAMPLE_CONTRAST, contrasts, judge_counts, read_counts, worst
+from microarpes.analysis.verdict import (
+    MOST_COUNTS,
+    OFF_SAMPLE_CONTRAST,
+    contrasts,
+    counts_array,
+    is_plain,
+    judge_counts,
+    read_counts,
+    worst,
+)
 
-__all__ = ["GapFitter", "choose_engine"]
+__all__ = ["GapFitter"]
 
 
 class GapFitter:
@@ -62,7 +73,7 @@ class GapFitter:
     background : str or terms
         ``"linear"``, ``"hump"``, ``"step"``, ``"hump+step"``; see `microarpes.analysis.background`.
     flat_field : array_like, shape (n_energy,) or (n_window, n_energy), optional
-        Factor of each channel, 0 for a dead one; see `microarpes.analysis.flat_field`. Fitted by numpy.
+        Factor of each channel, 0 for a dead one; see `microarpes.analysis.flat_field`.
     fit_depth : float, meV, optional
         How far below the gap the fit looks; by default 60 or five FWHM of the resolution, the larger. Less keeps dip,
         hump and other bands out.
@@ -119,9 +130,7 @@ class GapFitter:
         self.fit_depth = None if fit_depth is None else check_number("fit_depth", fit_depth, "meV", *FIT_DEPTHS)
         self.likelihood = Likelihood.checked(likelihood, gain, read_noise)
         self.energy: Array = self.settings.energy
-        self.flat_field = check_flat_field(flat_field, self.energy)
-        if self.flat_field is not None and self.likelihood.signed:
-            raise ValueError("flat_field with likelihood = 'gaussian' is not known: readout noise has no flat field")
+        self.flat_field = check_flat_field(flat_field, self.energy, signed=self.likelihood.signed)
         fixed = self.settings.gamma0
         self._shape = shape
         self._instrument = Instrument(
@@ -130,10 +139,27 @@ class GapFitter:
             gamma0_floor=shape.lower[2] if fixed is None else fixed,
         )
         self._prior = GAMMA0_PRIOR if fixed is None else np.inf
-        plain = not self.background and not self.likelihood.signed and self.flat_field is None
+        plain = not self.background and not self.likelihood.signed
         self.engine = choose_engine(engine, model, self.energy, plain=plain)
         self._windows: dict[int, FitWindows] = {}
-        self._compiled: dict[int, CompiledFits] = {}
+        self._compiled: dict[tuple[int, bool], CompiledFits] = {}
+
+    def through(self, flat_field: ArrayLike) -> GapFitter:
+        """Return a fitter that differs in the flat field alone; they share what does not depend on it.
+
+        Parameters
+        ----------
+        flat_field : array_like, shape (n_energy,) or (n_window, n_energy)
+
+        Raises
+        ------
+        ValueError
+            When it is no flat field of these axes.
+        """
+        other = copy.copy(self)
+        other.flat_field = check_flat_field(flat_field, self.energy, signed=self.likelihood.signed)
+        other._windows = {}  # noqa: SLF001 - it is one of us
+        return other
 
     def fit(self, counts: ArrayLike, angular_contrast: float | None = None) -> GapFit:
         """Fit one EDC.
@@ -145,7 +171,7 @@ class GapFitter:
         angular_contrast : float, optional
             The event's figure; below the threshold the pixel is ``off-sample``.
         """
-        if self.engine == COMPILED_ENGINE and _is_plain(counts, self.energy.shape):
+        if self.engine == COMPILED_ENGINE and is_plain(counts, self.energy.shape):
             return self._fit_one(counts[None, None], angular_contrast, self._axes(None))
         return self._judge([[counts]], angular_contrast, self._axes(None))[0]
 
@@ -162,7 +188,7 @@ class GapFitter:
         ValueError
             When `counts` is not two-dimensional.
         """
-        rows, axes = _rows(counts, 2, "(n, n_energy)"), self._axes(None)
+        rows, axes = counts_array(counts, 2, "(n, n_energy)"), self._axes(None)
         if self.engine == COMPILED_ENGINE and rows.shape[1] == axes.shape[1]:
             return self._fit_array(rows[:, None], contrasts(angular_contrast, len(rows)), axes)
         return self._judge([[row] for row in rows], angular_contrast, axes)
@@ -176,7 +202,7 @@ class GapFitter:
             What is not that is ``bad-input``.
         angular_contrast : float, optional
         """
-        if self.engine == COMPILED_ENGINE and self.energy.ndim == 2 and _is_plain(counts, self.energy.shape):
+        if self.engine == COMPILED_ENGINE and self.energy.ndim == 2 and is_plain(counts, self.energy.shape):
             return self._fit_one(counts[None], angular_contrast, self.energy)
         try:
             windows = list(counts)  # type: ignore[arg-type]
@@ -200,7 +226,7 @@ class GapFitter:
         ValueError
             When `counts` is not three-dimensional.
         """
-        rows = _rows(counts, 3, "(n, n_window, n_energy)")
+        rows = counts_array(counts, 3, "(n, n_window, n_energy)")
         axes = self._axes(rows.shape[1])
         if axes.shape[0] != rows.shape[1]:
             raise ValueError(f"counts hold {rows.shape[1]} windows, energy has axes for {axes.shape[0]}")
@@ -225,29 +251,27 @@ class GapFitter:
     def _windows_on(self, axes: Array) -> FitWindows:
         """Fit windows for so many axes, made once."""
         if axes.shape[0] not in self._windows:
-            flat = flat_field_on(self.flat_field, axes.shape[0])
-            self._windows[axes.shape[0]] = FitWindows(
-                axes,
-                self._instrument,
-                self._shape,
-                self.settings.eps_k,
-                self._prior,
-                self.background,
-                flat,
-                self.fit_depth,
-            )
+            known = (self._shape, self.settings.eps_k, self._prior, self.background)
+            windows = FitWindows(axes, self._instrument, *known, self._flat_on(axes), self.fit_depth)
+            self._windows[axes.shape[0]] = windows
         return self._windows[axes.shape[0]]
 
+    def _flat_on(self, axes: Array) -> Array | None:
+        """Factors for so many axes."""
+        return flat_field_on(self.flat_field, axes.shape[0])
+
     def _compiled_on(self, axes: Array) -> CompiledFits:
-        """Compiled fits for so many axes, made once."""
-        if axes.shape[0] not in self._compiled:
-            self._compiled[axes.shape[0]] = CompiledFits(self._windows_on(axes), self.settings)
-        return self._compiled[axes.shape[0]]
+        """Compiled fits for so many axes, made once for all flat fields."""
+        seen = self.flat_field is not None
+        if (axes.shape[0], seen) not in self._compiled:
+            windows = replace(self._windows_on(axes), flat_field=None) if seen else self._windows_on(axes)
+            self._compiled[axes.shape[0], seen] = CompiledFits(windows, self.settings, seen=seen)
+        return self._compiled[axes.shape[0], seen]
 
     def _fit_one(self, counts: Array, angular_contrast: float | None, axes: Array) -> GapFit:
         """Fit one pixel by the compiled engine without detours; counts of shape (1, n_window, n_energy)."""
         contrast = np.full(1, np.nan if angular_contrast is None else angular_contrast, dtype=np.float64)
-        values, status, model = self._compiled_on(axes).fit(counts, contrast)
+        values, status, model = self._compiled_on(axes).fit(counts, contrast, self._flat_on(axes))
         shown = model[0, 0] if self.energy.ndim == 1 else model[0]
         make: Callable[..., GapFit] = GapFit
         return make(*values[0].tolist(), STATUS_NAMES[status[0]], shown)
@@ -265,7 +289,7 @@ class GapFitter:
         """Fit counts of shape (n, n_window, n_energy), NaN where there is no measurement."""
         single = axes.shape[0] == 1 and self.energy.ndim == 1
         if self.engine == COMPILED_ENGINE:
-            values, codes, model = self._compiled_on(axes).fit(counts, contrast)
+            values, codes, model = self._compiled_on(axes).fit(counts, contrast, self._flat_on(axes))
             make: Callable[..., GapFits] = GapFits
             return make(*values.T.copy(), np.array(STATUS_NAMES)[codes], model[:, 0] if single else model)
         n = counts.shape[0]
@@ -287,27 +311,3 @@ class GapFitter:
             report(fits, chosen, windows, fitted, electrons[chosen], self.settings)
             fits.model_counts[chosen] -= self.likelihood.offset * self.settings.gain
         return fits
-
-
-def _rows(counts: ArrayLike, ndim: int, wanted: str) -> Array:
-    """Turn counts into an array of so many dimensions, or raise ValueError."""
-    array = np.asarray(counts, dtype=np.float64, order="C")
-    array = array if array.flags.writeable else array.copy()  # one type of array for the compiled engine
-    if array.ndim != ndim:
-        raise ValueError(f"counts have shape {array.shape}; give {wanted}")
-    return array
-
-
-def _is_plain(counts: object, shape: tuple[int, ...]) -> TypeGuard[Array]:
-    """Tell whether counts can go to the compiled engine as they are."""
-    if type(counts) is not np.ndarray or counts.dtype != np.float64 or counts.shape != shape:
-        return False
-    return bool(counts.flags.c_contiguous and counts.flags.writeable)
-
-
-def choose_engine(engine: str | None, model: str, energy: Array, *, plain: bool = True) -> str:
-    """Engine for a line shape on an axis, or ValueError; `plain`: Poisson, on a straight-line background."""
-    best = engine_name(has_compiled_form=plain and model in COMPILED_FORMS and is_even(energy))
-    if engine not in (None, best, NUMPY_ENGINE):
-        raise ValueError(f"engine = {engine!r} cannot fit model {model!r} here: give {best!r} or {NUMPY_ENGINE!r}")
-    return engine or best

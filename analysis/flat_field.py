@@ -22,21 +22,25 @@ __all__ = ["check_flat_field", "flat_field_on"]
 LARGEST_FACTOR = 100.0
 
 
-def check_flat_field(flat_field: ArrayLike | None, energy: Array) -> Array | None:
+def check_flat_field(flat_field: ArrayLike | None, energy: Array, *, signed: bool = False) -> Array | None:
     """Check the factors of a fitter; None for none.
 
     Parameters
     ----------
     flat_field : array_like, shape (n_energy,) or (n_window, n_energy), or None
     energy : ndarray, shape (n_energy,) or (n_window, n_energy), meV
+    signed : bool
+        Whether the counts have readout noise and may be negative.
 
     Raises
     ------
     ValueError
-        When they are not numbers in [0, 100] for every channel, or a window has none above 0.
+        When they are not numbers in [0, 100] for every channel, a window has none above 0, or there is readout noise.
     """
     if flat_field is None:
         return None
+    if signed:
+        raise ValueError("flat_field with likelihood = 'gaussian' is not known: readout noise has no flat field")
     try:
         factor = np.array(flat_field, dtype=np.float64, order="C")
     except (TypeError, ValueError) as error:

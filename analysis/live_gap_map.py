@@ -85,7 +85,7 @@ class LiveGapMap(DocumentRouter):
             "plan_name": "gap_fit",
             "model": self.model,
             "gamma0": self.gamma0,
-            "engine": self._fitter.engine(self._layout, self._calibrations.begun_with),
+            "engine": self._fitter.engine(self._layout),
             "shape": list(self._layout.shape),
             "windows": [dict(window) for window in doc["windows"]],
             "grid": dict(doc["grid"]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -10,7 +12,17 @@ from microarpes.analysis.fit_windows import FitWindows
 from microarpes.analysis.line_shape import Array
 from microarpes.analysis.results import Status
 
-__all__ = ["LOW_COUNTS", "OFF_SAMPLE_CONTRAST", "judge_counts", "read_counts", "worst"]
+__all__ = [
+    "LOW_COUNTS",
+    "MOST_COUNTS",
+    "OFF_SAMPLE_CONTRAST",
+    "contrasts",
+    "counts_array",
+    "is_plain",
+    "judge_counts",
+    "read_counts",
+    "worst",
+]
 
 #: Photoelectrons in the bank's window below which no fit is tried: the gap's error would be about 5 meV at best.
 LOW_COUNTS = 100.0
@@ -33,6 +45,22 @@ def read_counts(counts: object, shape: tuple[int, ...], *, signed: bool = False)
     if array.shape != shape or not np.isfinite(array).all() or (np.abs(array) > MOST_COUNTS).any():
         return None
     return array if signed or not (array < 0).any() else None
+
+
+def counts_array(counts: ArrayLike, ndim: int, wanted: str) -> Array:
+    """Turn counts into an array of so many dimensions, or raise ValueError."""
+    array = np.asarray(counts, dtype=np.float64, order="C")
+    array = array if array.flags.writeable else array.copy()  # one type of array for the compiled engine
+    if array.ndim != ndim:
+        raise ValueError(f"counts have shape {array.shape}; give {wanted}")
+    return array
+
+
+def is_plain(counts: object, shape: tuple[int, ...]) -> TypeGuard[Array]:
+    """Tell whether counts can go to the compiled engine as they are."""
+    if type(counts) is not np.ndarray or counts.dtype != np.float64 or counts.shape != shape:
+        return False
+    return bool(counts.flags.c_contiguous and counts.flags.writeable)
 
 
 def worst(status: NDArray[np.intp], found: NDArray[np.bool_], verdict: Status) -> None:

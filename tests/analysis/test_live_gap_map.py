@@ -250,7 +250,7 @@ def test_the_flat_field_of_the_record_goes_into_every_fit(raster):
     flat = np.stack([1.0 + 0.1 * np.cos(raster.axis * 700.0), np.linspace(0.9, 1.1, raster.axis.size)])
     start = {**raster.start, "calibration": calibration(flat_field=flat.tolist())}
     gap_map, derived = follow([("start", start), *list(raster.documents())[1:]])
-    assert derived[0][1]["engine"] == "numpy-2"
+    assert derived[0][1]["engine"] == GapFitter(raster.axis).engine
     axes = np.stack([energy_from_kinetic(raster.axis, ef) for ef in EF])
     edcs = np.stack([event["data"]["edc"] for event in raster.events])
     for i in range(2):

@@ -349,7 +349,7 @@ def test_the_follower_keeps_up_with_twenty_pixels_a_second(in_turn):
 
 @opt_in
 def test_what_a_flat_field_costs_where_windows_follow(images):
-    """On numpy, and with factors of its own for each place of the windows."""
+    """Each place of the windows has factors of its own."""
     turns = FramesInTurn(SimulatedMap(1, Effects(points=6, undulation=0.5, **REALISTIC), images), flat=True)
     turns.whole()
     took = []
