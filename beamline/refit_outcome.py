@@ -34,8 +34,6 @@ _SHOWN = ("joint_delta", "joint_delta_stderr", "joint_gamma1", "joint_status", "
 _PLACED = ("pixel", "raw_seq_num", "manipulator_x", "manipulator_y", "total_counts")
 #: The same of a fit whose windows follow k_F.
 _FOLLOWED = (*K_F_CENTRE, *AGEING, "k_f_status")
-#: Pixels whose truth is asked for at a time.
-_TRUTH_PIXELS = 256
 #: Failed chunks that are named one by one.
 _NAMED = 3
 
@@ -137,11 +135,8 @@ def truth_of(start: Document, windows: Any, gap_map: GapMap) -> tuple[Floats | N
         gap_map.manipulator_x.ravel(),
         gap_map.manipulator_y.ravel(),
     )
-    # a beam is many points: a whole map of them at once would take 300 kB a pixel
-    rows = [slice(first, first + _TRUTH_PIXELS) for first in range(0, x.size, _TRUTH_PIXELS)]
-    parts = [sample.truth(x[row], y[row], windows=edges, window_shift=shift[row]) for row in rows]
-    gap, live = (np.concatenate([getattr(part, name) for part in parts]) for name in ("gap", "live_fraction"))
-    return gap.reshape(gap_map.shape), live.reshape(gap_map.shape)
+    truth = sample.truth(x, y, windows=edges, window_shift=shift)
+    return truth.gap.reshape(gap_map.shape), truth.live_fraction.reshape(gap_map.shape)
 
 
 def describe(raw: Document, derived: Document, journal: Path, elapsed: float) -> dict[str, Any]:

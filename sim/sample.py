@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,6 +36,8 @@ UNDULATION_LENGTH, FLATTEST = 30.0, 0.1
 HOLDER, LIVE, DEAD = 0, 1, 2
 
 _FWHM_TO_SIGMA = 1.0 / (2.0 * math.sqrt(2.0 * math.log(2.0)))
+#: Positions whose truth is reckoned at a time: a beam and the momenta in its windows are 0.3 MB of numbers at each.
+AT_ONCE = 256
 _GRID_STEP = 2.0
 _GRID_POINTS = 440
 _LOWEST_GAP, _LOWEST_GAMMA1 = 15.0, 6.0
@@ -61,6 +63,9 @@ class PixelTruth:
     live_fraction: Array
     window_gap: Array
     window_gamma1: Array
+
+
+PIXEL_TRUTHS = tuple(field.name for field in fields(PixelTruth))
 
 
 def beam_quadrature() -> tuple[Array, Array, Array]:
@@ -197,6 +202,16 @@ class Sample:
         PixelTruth
         """
         xs, ys = (np.atleast_1d(np.asarray(v, dtype=np.float64)).ravel() for v in (x, y))
+        shift = np.broadcast_to(np.asarray(window_shift, dtype=np.float64), xs.shape)
+        polar = antinodal_polar(photon_energy) if polar is None else polar
+        geometry = {"polar": polar, "azimuth": azimuth, "wave_number": vacuum_wave_number(photon_energy)}
+        parts = [slice(first, first + AT_ONCE) for first in range(0, max(xs.size, 1), AT_ONCE)]
+        found = [self._truth(xs[part], ys[part], tilt + shift[part], windows, geometry) for part in parts]
+        return PixelTruth(**{name: np.concatenate([getattr(one, name) for one in found]) for name in PIXEL_TRUTHS})
+
+    def _truth(
+        self, xs: Array, ys: Array, turned: Array, windows: Sequence[tuple[float, float]], geometry: dict[str, float]
+    ) -> PixelTruth:
         dx, dy, weight = beam_quadrature()
         px, py = xs[:, None] + dx, ys[:, None] + dy
         live = np.where(self.surface_at(px, py) == LIVE, weight, 0.0)
@@ -205,11 +220,8 @@ class Sample:
             share = np.where(fraction[:, None] > 0, live / fraction[:, None], np.nan)
         gap = (share * self.gap_at(px, py)).sum(axis=1)
         gamma1 = (share * self.gamma1_at(px, py)).sum(axis=1)
-        polar = antinodal_polar(photon_energy) if polar is None else polar
-        geometry = {"polar": polar, "azimuth": azimuth, "wave_number": vacuum_wave_number(photon_energy)}
         # Tilt of the sample and of its face turn the angle axis; a window that is moved sees what lies there.
-        turned = tilt + self.face_tilt_at(xs, ys) + np.asarray(window_shift, dtype=np.float64)
-        factor, emitted = self._window_factors(turned, windows, geometry)
+        factor, emitted = self._window_factors(turned + self.face_tilt_at(xs, ys), windows, geometry)
         window_gap = gap[:, None] * factor
         overall = (window_gap * emitted).sum(axis=1) / emitted.sum(axis=1) if windows else gap
         return PixelTruth(overall, gamma1, fraction, window_gap, np.repeat(gamma1[:, None], len(windows), axis=1))
