@@ -191,7 +191,10 @@ def _one_row_each(records: Sequence[Mapping[str, Any]], key: str) -> NDArray[np.
     """Return what records say of a quantity, NaN where one does not; None where none does, or not alike."""
     rows = [np.asarray(record.get(key, np.nan), dtype=np.float64) for record in records]
     shapes = {row.shape for row, record in zip(rows, records, strict=True) if key in record}
-    return np.array([np.broadcast_to(row, *shapes) for row in rows]) if len(shapes) == 1 else None
+    if len(shapes) != 1:
+        return None
+    (shape,) = shapes
+    return np.array([np.broadcast_to(row, shape) for row in rows])
 
 
 #: Numbers of a calibration record and their units; those of sensor and edge only of references of known resolution.
