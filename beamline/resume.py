@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from microarpes.plans.control_looks import LooksBefore
 from microarpes.plans.landmark_imaging import LookBefore
 from microarpes.plans.limits import GateLimits
 from microarpes.plans.shapes import Shape, shape_of
+
+if TYPE_CHECKING:
+    from microarpes.beamline.config import Config
 
 Document = Mapping[str, Any]
 #: Axes that a raster leaves where they are.
@@ -92,6 +95,13 @@ class Unfinished:
     def limits(self) -> GateLimits:
         """The gate's limits."""
         return GateLimits(**self.start["gate"])
+
+    def as_begun(self, config: Config) -> Config:
+        """Return a configuration with region, windows and E_F of the raster: momenta are said of these."""
+        edge = float(np.mean(self.calibration["ef"]))
+        calibration = config.calibration.model_copy(update={"fermi_energy": edge})
+        begun = {"region": self.region, "windows": self.windows, "calibration": calibration}
+        return config.model_copy(update=begun)
 
 
 def find_unfinished(folder: Path) -> Unfinished:
