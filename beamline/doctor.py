@@ -17,9 +17,8 @@ from microarpes.beamline.catalog_compare import difference
 from microarpes.beamline.catalog_folder import CONFIG, FOLDER
 from microarpes.beamline.catalog_turn import only_follower
 from microarpes.beamline.catalog_writer import RunWriter
-from microarpes.beamline.engine import GAP_JOURNAL, RAW_JOURNAL
 from microarpes.beamline.examined_journal import CountedFrame, ExaminedJournal, examined_journal
-from microarpes.beamline.journal import JournalError
+from microarpes.beamline.journal import GAP_JOURNAL, RAW_JOURNAL, JournalError
 from microarpes.beamline.journal_lock import is_being_written
 from microarpes.beamline.map_frames import frame_row
 from microarpes.beamline.moved_windows import DATASET, FRAME_ID, WindowError, frame_path, open_frames

@@ -17,7 +17,7 @@ from bluesky import RunEngine
 from bluesky.preprocessors import baseline_wrapper
 from bluesky.utils import DefaultDuringTask
 
-from microarpes.beamline.journal import JournalError, JournalWriter
+from microarpes.beamline.journal import RAW_JOURNAL, JournalError, JournalWriter
 from microarpes.beamline.journal_lock import is_being_written
 
 if TYPE_CHECKING:
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-RAW_JOURNAL = "raw.journal"
-GAP_JOURNAL = "gap.journal"
-FRAME_FILE = "frames.h5"
 ENGINE_LOG = "engine.log"
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from microarpes.beamline.engine import RAW_JOURNAL
+from microarpes.beamline.journal import RAW_JOURNAL
 from microarpes.beamline.map_dataset import MAP, WINDOWS, map_dataset
 from microarpes.beamline.map_frames import frame_files
 from microarpes.beamline.map_planes import derived_start

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from microarpes.beamline.engine import RAW_JOURNAL
-from microarpes.beamline.journal import stream_events
+from microarpes.beamline.journal import RAW_JOURNAL, stream_events
 from microarpes.beamline.journal_lock import is_being_written
 from microarpes.beamline.repeats import series_of
 from microarpes.beamline.run_chain import read_chain

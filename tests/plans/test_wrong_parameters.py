@@ -11,8 +11,8 @@ import pytest
 
 from microarpes.beamline.cli import main
 from microarpes.beamline.config import ConfigError, simulated_config, simulated_text
-from microarpes.beamline.engine import RAW_JOURNAL, RunJournals
-from microarpes.beamline.journal import JournalWriter
+from microarpes.beamline.engine import RunJournals
+from microarpes.beamline.journal import RAW_JOURNAL, JournalWriter
 from microarpes.beamline.outlook import agreed
 from microarpes.devices.axis import Axis
 from microarpes.devices.motor_settings import MotorSettings
