@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from microarpes.analysis.gap_closing import CLOSES, LEFT, STAYS, UNDECIDED, GapClosing, gap_closing
 from microarpes.beamline.compare import partners
-from microarpes.beamline.engine import RAW_JOURNAL
+from microarpes.beamline.journal import RAW_JOURNAL
 from microarpes.beamline.open_run import OpenRun, open_run
 from microarpes.beamline.pixel_events import calibration_records
 

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from microarpes.analysis.d_wave import LEAST_FACTOR, DWaveFit, fit_d_wave
 from microarpes.analysis.k_f_verdict import NO_K_F
 from microarpes.analysis.map_statistics import IntrinsicSpread, intrinsic_spread
-from microarpes.beamline.engine import RAW_JOURNAL
-from microarpes.beamline.journal import start_of
+from microarpes.beamline.journal import RAW_JOURNAL, start_of
 from microarpes.beamline.repeats import series_of
 from microarpes.beamline.run_chain import read_map
 from microarpes.beamline.run_names import run_folder

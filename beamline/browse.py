@@ -11,8 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from microarpes.beamline.catalog import RunDetails, RunSummary, list_runs, open_catalog, show_run
-from microarpes.beamline.engine import RAW_JOURNAL
-from microarpes.beamline.journal import stream_events
+from microarpes.beamline.journal import RAW_JOURNAL, stream_events
 from microarpes.beamline.removed_frames import read_removed
 from microarpes.beamline.run_search import RunSearch, run_status
 from microarpes.plans.surface_temperature import surface_alarm, surface_told

@@ -31,26 +31,30 @@ class JournalContent:
     uid: str = ""
     numbers: dict[str, set[int]] = field(default_factory=dict)
     frames: dict[tuple[str, str], int] = field(default_factory=dict)
+    _streams: dict[str, str] = field(default_factory=dict, repr=False)
+    _resources: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def add(self, name: str, doc: Mapping[str, Any]) -> None:
+        """Take the next document of the journal."""
+        if name == "start":
+            self.uid = doc["uid"]
+        elif name == "descriptor":
+            self._streams[doc["uid"]] = doc["name"]
+            self.numbers.setdefault(doc["name"], set())
+        elif name == "event":
+            self.numbers[self._streams[doc["descriptor"]]].add(int(doc["seq_num"]))
+        elif name == "stream_resource":
+            self._resources[doc["uid"]] = doc["data_key"]
+        elif name == "stream_datum":
+            key = self._streams[doc["descriptor"]], self._resources[doc["stream_resource"]]
+            self.frames[key] = max(self.frames.get(key, 0), int(doc["indices"]["stop"]))
 
 
 def journal_content(journal: Path) -> JournalContent:
     """Read a journal from end to end."""
     content = JournalContent()
-    streams: dict[str, str] = {}
-    resources: dict[str, str] = {}
     for name, doc in read_documents(journal):
-        if name == "start":
-            content.uid = doc["uid"]
-        elif name == "descriptor":
-            streams[doc["uid"]] = doc["name"]
-            content.numbers.setdefault(doc["name"], set())
-        elif name == "event":
-            content.numbers[streams[doc["descriptor"]]].add(int(doc["seq_num"]))
-        elif name == "stream_resource":
-            resources[doc["uid"]] = doc["data_key"]
-        elif name == "stream_datum":
-            key = streams[doc["descriptor"]], resources[doc["stream_resource"]]
-            content.frames[key] = max(content.frames.get(key, 0), int(doc["indices"]["stop"]))
+        content.add(name, doc)
     return content
 
 

@@ -17,6 +17,11 @@ from microarpes.beamline.catalog_folder import CatalogError
 
 #: Seconds a server may need for one answer; one that is frozen is then taken for gone.
 ANSWER_WITHIN = 30.0
+#: What a key must allow for runs to be written, and taken away again where a server died in the middle.
+SCOPES = (
+    "read:metadata", "read:data", "write:metadata", "write:data", "create:node", "register", "delete:node",
+    "delete:revision",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,20 @@ class CatalogServer:
             yield client
         finally:
             client.context.close()
+
+    def missing_scopes(self, client: Any) -> list[str]:
+        """Return what the key may not do that writing a run needs.
+
+        Parameters
+        ----------
+        client : tiled.client.container.Container
+            Of `opened`. A server of one user has one key, which may do everything.
+        """
+        links = client.context.server_info.authentication.links
+        if links is None or not links.apikey:
+            return []
+        allowed = client.context.which_api_key()["scopes"]
+        return [] if "inherit" in allowed else [scope for scope in SCOPES if scope not in allowed]
 
 
 def does_not_answer(error: BaseException) -> bool:

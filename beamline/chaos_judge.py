@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import h5py
 import numpy as np
 
-from microarpes.beamline.engine import FRAME_FILE
+from microarpes.beamline.journal import FRAME_FILE
 from microarpes.beamline.stored_run import StoredRun
 
 #: Largest deviation of a frame's counts over its I0 from the median of its run: noise of the counts 0.5 %, of I0 0.2 %.

@@ -7,13 +7,21 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from microarpes.beamline.check_sections import (
+    Tell,
+    look_at_guards,
+    look_at_landmark,
+    look_at_reference,
+    look_at_server,
+    tell_control_pixels,
+)
 from microarpes.beamline.config import Config, load_config
 from microarpes.beamline.detector import DetectorError, make_detector
-from microarpes.beamline.instrument import connect_end_station
+from microarpes.beamline.instrument import begin_end_station
 
 if TYPE_CHECKING:
     from microarpes.devices.end_station import EndStation
@@ -32,7 +40,7 @@ def run_check(config_file: Path, directory: Path) -> int:
         The configuration itself is wrong.
     """
     config = load_config(config_file)
-    findings = list(findings_of(config, directory))
+    findings = list(findings_of(config, directory, lambda line: sys.stdout.write(f"{line}\n")))
     for finding in findings:
         sys.stderr.write(f"microarpes: {finding}\n")
     if findings:
@@ -42,31 +50,49 @@ def run_check(config_file: Path, directory: Path) -> int:
     return 0
 
 
-def findings_of(config: Config, directory: Path) -> Iterator[str]:
-    """Yield all that is wrong."""
+def findings_of(config: Config, directory: Path, tell: Tell) -> Iterator[str]:
+    """Yield all that is wrong; `tell` is told of what a beamline may have or not, and is well."""
     yield from _disk(directory)
     if not config.beamline.hardware_interlock:
         yield "beamline.hardware_interlock is empty; name what protects the detector when this program does not"
     if config.analyser.max_count_rate is None:
         yield "analyser.max_count_rate is not set: nothing stops an exposure that counts too fast but the interlock"
     yield from _detector(config)
+    yield from look_at_server(config, tell)
+    tell_control_pixels(config, tell)
+    yield from _devices(config, directory, tell)
+
+
+def _devices(config: Config, directory: Path, tell: Tell) -> Iterator[str]:
+    station = begin_end_station(config)
+    from microarpes.devices.channel_access import connect
+
+    looks: dict[str, Iterator[str]] = {}
     try:
-        station = connect_end_station(config)
+        # Without what guards watch: one of them that is away hides nothing of the others.
+        connect([device for device in station.devices if device is not station.watched])
     except ConnectionError as error:
         yield str(error)
-        return
-    for look in (_axes, _analyser, _windows, _clock, _beam):
+    else:
+        every_night = (_axes, _analyser, _windows, _clock, _beam)
+        looks = {look.__name__.strip("_"): look(config, station) for look in every_night}
+        looks["reference"] = look_at_reference(config, station, tell)
+        looks["landmark"] = look_at_landmark(config, station, tell)
+    looks["guards"] = look_at_guards(config, station.watched, _existing(directory), tell)
+    for name, look in looks.items():
         try:
-            yield from look(config, station)
+            yield from look
         except Exception as error:  # noqa: BLE001 - a look that fails is a finding, the others go on
-            yield f"{look.__name__.strip('_')}: {error}"
+            yield f"{name}: {error}"
 
 
-Look = Callable[[Config, "EndStation"], Iterator[str]]
+def _existing(directory: Path) -> Path:
+    """Return the folder of the runs, or the one it will be made in."""
+    return next(folder for folder in (directory.resolve(), *directory.resolve().parents) if folder.exists())
 
 
 def _disk(directory: Path) -> Iterator[str]:
-    existing = next(folder for folder in (directory.resolve(), *directory.resolve().parents) if folder.exists())
+    existing = _existing(directory)
     free = shutil.disk_usage(existing).free
     if free < MIN_FREE:
         yield f"{existing} has {free / 2**30:.1f} GiB free; at least {MIN_FREE / 2**30:.0f} GiB are needed"

@@ -101,7 +101,7 @@ def sim(context: typer.Context) -> None:
     """Run the simulated IOC alone (the same as python -m microarpes.sim)."""
     from microarpes.sim.command_line import main as run_ioc
 
-    raise typer.Exit(run_ioc(context.args))
+    raise typer.Exit(run_ioc(context.args, prog="microarpes sim"))
 
 
 @app.command("map")

@@ -18,8 +18,8 @@ from microarpes.beamline.combined_alignment import Alignment, align
 from microarpes.beamline.combined_chunks import CombineJob, PixelChunks, fit_pixels
 from microarpes.beamline.combined_run import CombinedRun, CombineRefused
 from microarpes.beamline.combined_settings import differences, record_differences
-from microarpes.beamline.engine import RAW_JOURNAL
 from microarpes.beamline.fit_policy import checked_policy
+from microarpes.beamline.journal import RAW_JOURNAL
 from microarpes.beamline.journal_chunks import CHUNK_EVENTS
 from microarpes.beamline.pixel_index import IndexedMap, index_map
 from microarpes.beamline.refit import RefitOutcome, derived_metadata, finish, fit_run, say, workers_of

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microarpes.analysis.registration import MAX_CHI2, ImageShift, register
-from microarpes.beamline.engine import RAW_JOURNAL
-from microarpes.beamline.journal import stream_events
+from microarpes.beamline.journal import RAW_JOURNAL, stream_events
 from microarpes.beamline.pixel_index import IndexedMap
 from microarpes.beamline.repeats import series_of
 from microarpes.beamline.same_place import SAME_PLACE, Partners, partner_pixels

@@ -12,8 +12,7 @@ from microarpes.analysis.calibration_track import RunCalibrations
 from microarpes.analysis.combined_fit import CombinedFitter, PixelOfRun
 from microarpes.analysis.event_fit import RunLayout
 from microarpes.beamline.chunk_fit import FittedChunk, RefitJob, code_of, derived_start, documents_of
-from microarpes.beamline.engine import RAW_JOURNAL
-from microarpes.beamline.journal import read_records
+from microarpes.beamline.journal import RAW_JOURNAL, read_records
 from microarpes.beamline.journal_chunks import CHUNK_EVENTS, Span
 from microarpes.beamline.moved_windows import MovedWindows
 from microarpes.beamline.pixel_index import EventPlace, IndexedMap

@@ -10,8 +10,7 @@ import numpy as np
 
 from microarpes.analysis.ageing import ALARM, Ageing, AgeingTrend, Slope, ageing_of
 from microarpes.analysis.gap_documents import CONTROL
-from microarpes.beamline.engine import GAP_JOURNAL
-from microarpes.beamline.journal import stream_events
+from microarpes.beamline.journal import GAP_JOURNAL, stream_events
 from microarpes.beamline.run_chain import read_chain
 
 #: Chance of the strongest of all slopes above which it is not believed: 2 sigma, once for all of them.

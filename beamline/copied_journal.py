@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from microarpes.beamline.journal import JournalWriter
+from microarpes.beamline.journal import RAW_JOURNAL, JournalWriter
 from microarpes.beamline.journal_record import HEADER, MAGIC, unpacked, whole_records
-from microarpes.beamline.orphans import RAW
 from microarpes.beamline.remote import VERSION, Key, RemoteError, as_message
 
 
@@ -70,7 +69,7 @@ class CopiedJournal:
             raise RemoteError(f"{self.path}: what was sent for it is no document ({type(error).__name__})") from None
         if not isinstance(name, str) or not isinstance(doc, dict):
             raise RemoteError(f"{self.path}: what was sent for it is no document")
-        of_run = doc.get("uid" if self.path.name == RAW else "original_run_uid")
+        of_run = doc.get("uid" if self.path.name == RAW_JOURNAL else "original_run_uid")
         if first and (name != "start" or of_run != self.run):
             raise RemoteError(f"{self.path}: what was sent for it begins another run")
 
@@ -84,7 +83,7 @@ class CopiedJournal:
         """
         if not self._last:
             raise RemoteError(f"{self.path}: the publisher has no journal there")
-        if self.path.name == RAW:
+        if self.path.name == RAW_JOURNAL:
             raise RemoteError(
                 f"{self.path} is not a beginning of what the publisher has; it is left as it is: move its folder away "
                 "to have it copied again"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,16 +13,15 @@ from typing import Any
 import numpy as np
 
 from microarpes.beamline.catalog import open_catalog
-from microarpes.beamline.catalog_compare import difference, journal_content
+from microarpes.beamline.catalog_compare import difference
 from microarpes.beamline.catalog_folder import CONFIG, FOLDER
 from microarpes.beamline.catalog_turn import only_follower
 from microarpes.beamline.catalog_writer import RunWriter
-from microarpes.beamline.engine import GAP_JOURNAL, RAW_JOURNAL
-from microarpes.beamline.journal import JournalError, end_of_records, read_documents, start_of
+from microarpes.beamline.examined_journal import CountedFrame, ExaminedJournal, examined_journal
+from microarpes.beamline.journal import GAP_JOURNAL, RAW_JOURNAL, JournalError
 from microarpes.beamline.journal_lock import is_being_written
 from microarpes.beamline.map_frames import frame_row
 from microarpes.beamline.moved_windows import DATASET, FRAME_ID, WindowError, frame_path, open_frames
-from microarpes.beamline.pixel_events import PixelEvent, pixel_events
 from microarpes.beamline.removed_frames import RECORD, read_removed
 from microarpes.beamline.run_chain import read_start
 from microarpes.beamline.run_names import run_folder
@@ -49,21 +48,6 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class _Kept:
-    """What is needed of an event, without its EDCs."""
-
-    pixel: int
-    frame_row: int
-    frame_id: int
-    counts: float
-
-    @classmethod
-    def of(cls, event: PixelEvent) -> _Kept:
-        counts = float(event.data.get("total_counts", np.nan))
-        return cls(event.pixel, event.frame_row, int(event.data.get("frame_id", -1)), counts)
-
-
-@dataclass(frozen=True)
 class Examined:
     """A run that was looked at.
 
@@ -84,8 +68,32 @@ class Examined:
     agrees: str = ""
 
 
-def examine(folder: Path, *, frames: bool = False) -> Examined:
-    """Look at a run without changing anything.
+class _Catalog:
+    """The catalog of a directory, compared with one journal after the other."""
+
+    def __init__(self, directory: Path, client: Any) -> None:
+        self.directory, self._client = directory, client
+        self._findings: list[Finding] = []
+        self._compared = 0
+
+    def compare(self, journal: ExaminedJournal) -> None:
+        """Compare it with a journal, unless that is not whole yet or was never begun."""
+        if journal.written or not journal.start or journal.content is None:
+            return
+        self._compared += 1
+        if found := difference(self._client, journal.content):
+            path = journal.path
+            told = f"{found}; {path.parent.name[:8]}/{path.name} holds it"
+            self._findings.append(Finding(told, partial(_write_anew, path)))
+
+    def examined(self) -> Examined:
+        """Return what all comparisons found."""
+        agrees = f": holds what {self._compared} journals hold"
+        return Examined(self.directory / FOLDER, f"of {self.directory}", tuple(self._findings), agrees)
+
+
+def examine(folder: Path, *, frames: bool = False, catalog: _Catalog | None = None) -> Examined:
+    """Look at a run without changing anything; each of its journals is read once.
 
     Parameters
     ----------
@@ -93,35 +101,44 @@ def examine(folder: Path, *, frames: bool = False) -> Examined:
         Of the run.
     frames : bool
         Read every frame too and compare its sum with the counts of its event.
+    catalog : optional
+        Compares itself with the journals of the run.
     """
     folder = Path(folder)
     if is_being_written(folder / RAW_JOURNAL):
         return Examined(folder, "is being taken; look again when it has ended", ())
     try:
-        start = read_start(folder)
-        findings = [*_torn(folder), *_left_over(folder)]
-        if "windows" not in start:
-            return Examined(folder, f"{start.get('plan_name')}, no map", tuple(findings))
-        events = [_Kept.of(event) for event in pixel_events(folder / RAW_JOURNAL)]
+        journals = {path.name: examined_journal(path, content=catalog is not None) for path in _journals(folder)}
+        start = journals[RAW_JOURNAL].start or read_start(folder)  # which says why there is none
     except (NoSuchRun, JournalError, OSError) as error:
         return Examined(folder, "cannot be read", (Finding(str(error)),))
+    for journal in journals.values():
+        if catalog is not None:
+            catalog.compare(journal)
+    findings = [*_torn(journals.values()), *_left_over(folder)]
+    if "windows" not in start:
+        return Examined(folder, f"{start.get('plan_name')}, no map", tuple(findings))
+    events = journals[RAW_JOURNAL].frames
     findings += _frames(folder, start, events, sums=frames)
-    findings += _fit(folder, len(events))
+    findings += _fit(folder, journals.get(GAP_JOURNAL), len(events))
     agrees = ": journals, frames and fit agree" + (", and every frame has its counts" if frames else "")
     if (removed := read_removed(folder)) is not None:
         agrees = f": journals and fit agree; {removed}"
     return Examined(folder, f"{len(events)} of {start.get('num_points', '?')} pixels", tuple(findings), agrees)
 
 
-def _torn(folder: Path) -> Iterator[Finding]:
+def _journals(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.journal"))
+
+
+def _torn(journals: Iterable[ExaminedJournal]) -> Iterator[Finding]:
     """Find journals that end in the middle of a record: what a death or a full disk left."""
-    for journal in sorted(folder.glob("*.journal")):
-        whole, size = end_of_records(journal), journal.stat().st_size
-        if whole < size:
+    for journal in journals:
+        if journal.torn:
             yield Finding(
-                f"{journal.name} ends in {size - whole} bytes that are no whole record: it was cut off while it was "
-                "written, and all before them is whole",
-                lambda journal=journal, whole=whole: os.truncate(journal, whole),  # type: ignore[misc]
+                f"{journal.path.name} ends in {journal.torn} bytes that are no whole record: it was cut off while it "
+                "was written, and all before them is whole",
+                partial(os.truncate, journal.path, journal.whole),
             )
 
 
@@ -130,7 +147,7 @@ def _left_over(folder: Path) -> Iterator[Finding]:
         yield Finding(f"{part.name} was left by a process that did not end", part.unlink)
 
 
-def _frames(folder: Path, start: dict[str, Any], events: list[_Kept], *, sums: bool) -> Iterator[Finding]:
+def _frames(folder: Path, start: dict[str, Any], events: list[CountedFrame], *, sums: bool) -> Iterator[Finding]:
     """Compare the frame file with the events; one that retention removed is missed by nobody."""
     if (removed := read_removed(folder)) is not None:
         if not (folder / removed.file).exists():
@@ -150,7 +167,7 @@ def _frames(folder: Path, start: dict[str, Any], events: list[_Kept], *, sums: b
         yield Finding(f"{error}; EDCs and fits are in the journals all the same")
 
 
-def _as_counted(stored: Any, row: int | None, event: _Kept) -> bool:
+def _as_counted(stored: Any, row: int | None, event: CountedFrame) -> bool:
     return row is None or bool(np.isclose(float(np.sum(stored[row], dtype=np.float64)), event.counts, rtol=1e-12))
 
 
@@ -160,35 +177,14 @@ def _named(pixels: list[int]) -> str:
     return f"pixel{'s' if len(pixels) > 1 else ''} {told}{more}"
 
 
-def _fit(folder: Path, events: int) -> Iterator[Finding]:
+def _fit(folder: Path, journal: ExaminedJournal | None, events: int) -> Iterator[Finding]:
     """Compare the live fit with the events; what it lacks a refit has."""
-    journal = folder / GAP_JOURNAL
-    if not journal.exists():
+    if journal is None:
         yield Finding(f"{GAP_JOURNAL} is not there: nothing was fitted live; microarpes refit {folder.name[:8]}")
-        return
-    fitted = {doc["data"].get("pixel") for name, doc in read_documents(journal) if name == "event"}
-    if len(fitted - {None}) < events:
+    elif len(journal.pixels) < events:
         yield Finding(
-            f"{GAP_JOURNAL} holds fits of {len(fitted - {None})} pixels, {events} were measured; "
+            f"{GAP_JOURNAL} holds fits of {len(journal.pixels)} pixels, {events} were measured; "
             f"microarpes refit {folder.name[:8]}"
-        )
-
-
-def _catalogs(folders: Sequence[Path]) -> Iterator[Examined]:
-    """Compare the catalog of each directory with the journals of runs in it."""
-    for directory in sorted({folder.parent for folder in folders}):
-        if not (directory / FOLDER / CONFIG).exists():
-            continue
-        runs = [folder for folder in folders if folder.parent == directory]
-        journals = [journal for folder in runs for journal in sorted(folder.glob("*.journal")) if _is_done(journal)]
-        findings = []
-        with open_catalog(directory) as client:
-            for journal in journals:
-                if found := difference(client, journal_content(journal)):
-                    told = f"{found}; {journal.parent.name[:8]}/{journal.name} holds it"
-                    findings.append(Finding(told, partial(_write_anew, journal)))
-        yield Examined(
-            directory / FOLDER, f"of {directory}", tuple(findings), f": holds what {len(journals)} journals hold"
         )
 
 
@@ -199,11 +195,15 @@ def _write_anew(journal: Path) -> None:
         RunWriter(client, folder).write_anew(journal)
 
 
-def _is_done(journal: Path) -> bool:
-    """Tell whether a journal can be read and nobody writes it."""
-    with suppress(JournalError, OSError):
-        return not is_being_written(journal) and bool(start_of(journal))
-    return False
+def _looked_at(folders: Sequence[Path], *, frames: bool) -> list[Examined]:
+    """Look at runs and, while their journals are read, at the catalogs beside them."""
+    catalogs: dict[Path, _Catalog] = {}
+    with ExitStack() as opened:
+        for directory in sorted({folder.parent for folder in folders}):
+            if (directory / FOLDER / CONFIG).exists():
+                catalogs[directory] = _Catalog(directory, opened.enter_context(open_catalog(directory)))
+        runs = [examine(folder, frames=frames, catalog=catalogs.get(folder.parent)) for folder in folders]
+        return [*runs, *(catalog.examined() for catalog in catalogs.values())]
 
 
 def doctor_of(directory: Path, names: Sequence[str], *, frames: bool, repair: bool) -> tuple[str, int]:
@@ -230,8 +230,7 @@ def doctor_of(directory: Path, names: Sequence[str], *, frames: bool, repair: bo
     if not folders:
         raise NoSuchRun(f"{directory} holds no runs; name their folder with --directory")
     lines, left, mendable = [], 0, 0
-    looked_at = [examine(folder, frames=frames) for folder in folders]
-    for found in (*looked_at, *_catalogs([found.folder for found in looked_at])):
+    for found in _looked_at(folders, frames=frames):
         lines.append(f"{found.folder.name[:8]}  {found.summary}{'' if found.findings else found.agrees}")
         for finding in found.findings:
             mends = finding.mend is not None

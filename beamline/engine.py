@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from bluesky import RunEngine
 from bluesky.utils import DefaultDuringTask
 
-from microarpes.beamline.journal import JournalError, JournalWriter
+from microarpes.beamline.journal import RAW_JOURNAL, JournalError, JournalWriter
 from microarpes.beamline.journal_lock import is_being_written
 from microarpes.plans.baseline import with_baseline
 
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-RAW_JOURNAL = "raw.journal"
-GAP_JOURNAL = "gap.journal"
-FRAME_FILE = "frames.h5"
 ENGINE_LOG = "engine.log"
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from microarpes.beamline.engine import RAW_JOURNAL
+from microarpes.beamline.journal import RAW_JOURNAL
 from microarpes.beamline.map_dataset import MAP, WINDOWS, map_dataset
 from microarpes.beamline.map_frames import frame_files
 from microarpes.beamline.map_planes import derived_start
@@ -173,9 +173,11 @@ def _write_calibration(entry: Any, folders: Sequence[Path], dataset: xr.Dataset)
     about = "Records in the order they held; each pixel is fitted with the last before it, see /entry/edc/ef"
     add_field(process, "description", about)
     for key, units in _RECORD.items():
-        values = [np.asarray(record[key], dtype=np.float64) for record in records if key in record]
-        if values and len(values) == len(records) and len({value.shape for value in values}) == 1:
-            add_field(process, key, np.array(values), units)
+        add_field(process, key, _one_row_each(records, key), units)
+    if any("edge_assumed" in record for record in records):
+        assumed = [str(record.get("edge_assumed", "")) for record in records]
+        about = "what was taken for known as the Fermi edge was fitted; empty of a record that is of no edge"
+        add_field(process, "edge_assumed", assumed, comment=about)
     reference = add_group(entry, "energy_referencing", "NXcalibration")
     add_field(reference, "physical_quantity", "energy")
     add_field(reference, "reference_peak", "Fermi edge")
@@ -185,10 +187,22 @@ def _write_calibration(entry: Any, folders: Sequence[Path], dataset: xr.Dataset)
     add_field(reference, "calibrated_axis", dataset["energy"].values - edge, "eV", comment=about)
 
 
-#: Numbers of a calibration record and their units.
+def _one_row_each(records: Sequence[Mapping[str, Any]], key: str) -> NDArray[np.float64] | None:
+    """Return what records say of a quantity, NaN where one does not; None where none does, or not alike."""
+    rows = [np.asarray(record.get(key, np.nan), dtype=np.float64) for record in records]
+    shapes = {row.shape for row, record in zip(rows, records, strict=True) if key in record}
+    if len(shapes) != 1:
+        return None
+    (shape,) = shapes
+    return np.array([np.broadcast_to(row, shape) for row in rows])
+
+
+#: Numbers of a calibration record and their units; those of sensor and edge only of references of known resolution.
 _RECORD = {
     "time": "s", "ef": "eV", "ef_error": "eV", "resolution": "eV", "resolution_error": "eV", "temperature": "K",
-    "temperature_error": "K", "gain": "1", "flux_shift": "eV", "flux_shift_error": "eV", "row_shift": "1",
+    "temperature_error": "K", "sensor_temperature": "K", "sensor_temperature_error": "K", "edge_temperature": "K",
+    "edge_temperature_error": "K", "edge_temperature_limit": "K", "gain": "1", "flux_shift": "eV",
+    "flux_shift_error": "eV", "row_shift": "1",
 }  # fmt: skip
 _FIT = ("gap", "gap_error", "gap_systematic", "gap_upper_limit", "gamma1", "gamma1_error", "gamma0", "deviance", "dof",
         "status", "kept")  # fmt: skip

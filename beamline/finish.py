@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from microarpes.beamline.engine import FRAME_FILE, GAP_JOURNAL, RAW_JOURNAL
 from microarpes.beamline.html_report import REPORT, try_report
+from microarpes.beamline.journal import FRAME_FILE, GAP_JOURNAL, RAW_JOURNAL
 from microarpes.beamline.map import RunFailed, RunStopped
 from microarpes.beamline.raster_run import RasterOutcome
 from microarpes.beamline.report import write_gap_map

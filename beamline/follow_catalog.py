@@ -31,12 +31,10 @@ from microarpes.beamline.catalog_server import add_options, does_not_answer, ser
 from microarpes.beamline.catalog_turn import only_follower
 from microarpes.beamline.catalog_writer import BATCH, RunWriter
 from microarpes.beamline.followers import is_alive
-from microarpes.beamline.journal import JournalError, follow, read_documents
-from microarpes.beamline.orphans import RAW
+from microarpes.beamline.journal import GAP_JOURNAL, RAW_JOURNAL, JournalError, follow, read_documents
 
 logger = logging.getLogger(__name__)
 
-DERIVED = "gap.journal"
 UNFINISHED = 3
 #: How often in a row a run is written from the beginning before its follower gives up.
 ATTEMPTS = 3
@@ -84,7 +82,7 @@ def follow_run(
     CatalogError
         A document cannot be stored; the message names it.
     """
-    journals = [folder / RAW] + ([] if raw_only else [folder / DERIVED])
+    journals = [folder / RAW_JOURNAL] + ([] if raw_only else [folder / GAP_JOURNAL])
     turn = contextlib.nullcontext if on_server else None
     writers = {journal: RunWriter(client, folder, batch, turn=turn, compared=on_server) for journal in journals}
     stopped: set[Path] = set()
@@ -176,13 +174,13 @@ def main(argv: list[str] | None = None) -> int:
     """Run the follower; return its exit status."""
     arguments = _arguments(argv)
     folder = arguments.directory.resolve() / arguments.run
-    writers = {RAW: arguments.raw_writer, DERIVED: arguments.derived_writer or arguments.raw_writer}
+    writers = {RAW_JOURNAL: arguments.raw_writer, GAP_JOURNAL: arguments.derived_writer or arguments.raw_writer}
     told_to_end = threading.Event()
     before = signal.signal(signal.SIGTERM, lambda *_: told_to_end.set())
 
     @functools.cache
     def raw_stopped() -> bool:  # asked when its writer is gone: the answer does not change any more
-        return any(name == "stop" for name, _ in read_documents(folder / RAW))
+        return any(name == "stop" for name, _ in read_documents(folder / RAW_JOURNAL))
 
     def ended(journal: str) -> bool:
         if told_to_end.is_set():
@@ -191,7 +189,7 @@ def main(argv: list[str] | None = None) -> int:
         if writer is None or is_alive(writer):
             return False
         # The fit outlives a scan that came to its end: without a process id of its own it is waited for.
-        return journal == RAW or arguments.derived_writer is not None or not raw_stopped()
+        return journal == RAW_JOURNAL or arguments.derived_writer is not None or not raw_stopped()
 
     server = server_of(arguments)
 

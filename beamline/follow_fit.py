@@ -14,10 +14,9 @@ from pathlib import Path
 
 from microarpes.analysis import LiveGapMap
 from microarpes.analysis.warm_up import warm_up
-from microarpes.beamline.engine import GAP_JOURNAL, RAW_JOURNAL
 from microarpes.beamline.followed_windows import FollowedWindows
 from microarpes.beamline.followers import is_alive
-from microarpes.beamline.journal import JournalWriter, follow, read_documents
+from microarpes.beamline.journal import GAP_JOURNAL, RAW_JOURNAL, JournalWriter, follow, read_documents
 from microarpes.beamline.journal_lock import wait_for_writer
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from microarpes.beamline.catalog_server import CatalogServer
-from microarpes.beamline.orphans import RAW
+from microarpes.beamline.journal import RAW_JOURNAL
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class Followers:
         if self._reconciled:
             return
         self._reconciled = True
-        if any(journal.parent.name != self._running for journal in self.directory.glob(f"*/{RAW}")):
+        if any(journal.parent.name != self._running for journal in self.directory.glob(f"*/{RAW_JOURNAL}")):
             server = self.server.arguments() if self.server is not None else ()
             self._start("reconciler", "", "--but", self._running, *server)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from microarpes.beamline.config import Config
     from microarpes.devices.channel_access import Reading
-    from microarpes.plans.guards import Guards, Readings
+    from microarpes.plans.guards import Guards
 
 #: The guard of the free space where runs are kept, GB; it watches no process variable.
 DISK = "disk"
@@ -112,18 +112,26 @@ def make_guards(
     held : callable
         Returns the text with which an operator holds the run, empty where none does.
     """
-    from microarpes.devices.channel_access import read_each
     from microarpes.plans.guards import Guards
+
+    return Guards(guards, guard_reader(guards, watched, directory), held)
+
+
+def guard_reader(
+    guards: Mapping[str, GuardLimits], watched: Device | None, directory: Path
+) -> Callable[[], dict[str, Reading | Exception]]:
+    """Return what reads all that guards watch; see `make_guards` and `microarpes.plans.guards.Readings`."""
+    from microarpes.devices.channel_access import read_each
 
     signals = {name: getattr(watched, f"guard_{name}") for name, limits in guards.items() if limits.pv}
 
-    def read() -> Readings:
-        found: dict[str, Reading | Exception] = {**read_each(signals)}
+    def read() -> dict[str, Reading | Exception]:
+        found = read_each(signals)
         if DISK in guards:
             found[DISK] = _free_space(directory)
         return found
 
-    return Guards(guards, read, held)
+    return read
 
 
 def _free_space(directory: Path) -> Reading | Exception:

@@ -128,12 +128,17 @@ def connect_end_station(config: Config, timeout: float = 5.0) -> EndStation:
     microarpes.devices.channel_access.MissingPVs
         Some process variables are not there; all of them are listed.
     """
-    prepare_channel_access(config.channel_access)
+    station = begin_end_station(config)
     from microarpes.devices.channel_access import connect
 
-    station = make_end_station(config)
     connect(station.devices, timeout)
     return station
+
+
+def begin_end_station(config: Config) -> EndStation:
+    """Make all devices of a beamline, with Channel Access as its configuration wants it; wait for none of them."""
+    prepare_channel_access(config.channel_access)
+    return make_end_station(config)
 
 
 def disconnect_end_station(station: EndStation) -> None:

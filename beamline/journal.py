@@ -18,6 +18,11 @@ from pathlib import Path
 from microarpes.beamline.journal_lock import lock_for_writing
 from microarpes.beamline.journal_record import HEADER, MAGIC, Document, encode_record, is_length, unpacked
 
+#: Files in the folder of a run: its documents, those of its live fit, its frames.
+RAW_JOURNAL = "raw.journal"
+GAP_JOURNAL = "gap.journal"
+FRAME_FILE = "frames.h5"
+
 
 class JournalError(Exception):
     """A journal could not be written or is not a journal; the message says which and what to do."""

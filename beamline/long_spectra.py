@@ -114,7 +114,7 @@ def long_spectrum(
         return {**planned_position(point), "z": at["z"]}
 
     # One pixel tells nothing by being looked at again: its own events do.
-    config = config.model_copy(update={"control_pixels": None})
+    config = raster.as_begun(config).model_copy(update={"control_pixels": None})
     told = between_rows(config, station, shape, raster.windows, still, raster.landmark if known else None)
     error = FittedError(told["interleaved"])
     unlike = Objections(raster.start, accept_differences, tell)

@@ -12,7 +12,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray.core import indexing
 
-from microarpes.beamline.engine import RAW_JOURNAL, versions
+from microarpes.beamline.engine import versions
+from microarpes.beamline.journal import RAW_JOURNAL
 from microarpes.beamline.kept_mask import read_mask
 from microarpes.beamline.map_frames import MapFrames, frame_files
 from microarpes.beamline.map_planes import Planes, derived_start, fit_journals, fitted_planes, reading_planes

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microarpes.analysis import GapMap
-from microarpes.beamline.engine import RAW_JOURNAL
-from microarpes.beamline.journal import read_documents, start_of
+from microarpes.beamline.journal import RAW_JOURNAL, read_documents, start_of
 from microarpes.beamline.map_terms import AGED, COMBINED, FITTED, FOLLOWED, WHOLE
 from microarpes.beamline.pixel_events import PixelEvent, pixel_events
 from microarpes.beamline.stored_figures import NOT_FITTED

@@ -7,11 +7,10 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from microarpes.beamline.journal import JournalWriter, read_documents
+from microarpes.beamline.journal import RAW_JOURNAL, JournalWriter, read_documents
 from microarpes.beamline.run_search import INTERRUPTED
 
 Document = dict[str, Any]
-RAW = "raw.journal"
 GONE = f"{INTERRUPTED}: what took it was gone"
 #: Entry of a stop document that the catalog made and no journal holds: bytes of the journal it was counted from.
 CLOSED_FROM = "closed_from_bytes"
@@ -48,7 +47,7 @@ def close_orphan(folder: Path, reason: str = GONE) -> None:
     microarpes.beamline.journal.JournalError
         Somebody is writing it.
     """
-    journal = Path(folder) / RAW
+    journal = Path(folder) / RAW_JOURNAL
     writer = JournalWriter(journal)
     try:
         stop = interrupted_stop(journal, reason)

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from microarpes.analysis.gap_documents import CONTROL
 from microarpes.analysis.k_f_verdict import verdict_at_k_f
 from microarpes.beamline.control_fits import look_of
-from microarpes.beamline.engine import FRAME_FILE, GAP_JOURNAL, RAW_JOURNAL
-from microarpes.beamline.journal import JournalError, read_records
+from microarpes.beamline.journal import FRAME_FILE, GAP_JOURNAL, RAW_JOURNAL, JournalError, read_records
 from microarpes.beamline.journal_record import MAGIC
 from microarpes.beamline.moved_windows import DATASET, FRAME_ID, WindowError, open_frames
 

@@ -29,8 +29,8 @@ from tornado.ioloop import IOLoop, PeriodicCallback
 from tornado.netutil import bind_sockets
 from tornado.web import RequestHandler, StaticFileHandler
 
-from microarpes.beamline.engine import RAW_JOURNAL
 from microarpes.beamline.followers import is_alive
+from microarpes.beamline.journal import RAW_JOURNAL
 from microarpes.beamline.page import Page
 from microarpes.beamline.page_access import Access, GuardedRouter, read_token
 from microarpes.beamline.page_findings import FindingsThread

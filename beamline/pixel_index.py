@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microarpes.beamline.engine import RAW_JOURNAL
-from microarpes.beamline.journal import read_records
+from microarpes.beamline.journal import RAW_JOURNAL, read_records
 from microarpes.beamline.journal_chunks import Span
 from microarpes.beamline.run_chain import read_start
 from microarpes.beamline.stored_run import NoSuchRun

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from microarpes.beamline.engine import RAW_JOURNAL
-from microarpes.beamline.journal import stream_events
+from microarpes.beamline.journal import RAW_JOURNAL, stream_events
 from microarpes.beamline.run_chain import read_chain
 from microarpes.beamline.run_names import run_folder
 from microarpes.beamline.stored_run import NoSuchRun, StoredRun

@@ -16,8 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as RichProgress
 
 from microarpes.analysis.k_f_verdict import verdict_at_k_f
-from microarpes.beamline.engine import GAP_JOURNAL
-from microarpes.beamline.journal import JournalReader
+from microarpes.beamline.journal import GAP_JOURNAL, JournalReader
 
 
 @dataclass

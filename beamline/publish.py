@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from microarpes.beamline.journal import RAW_JOURNAL
 from microarpes.beamline.journal_lock import is_being_written
 from microarpes.beamline.journal_record import HEADER, MAGIC, is_length, whole_records
-from microarpes.beamline.orphans import RAW
 from microarpes.beamline.remote import (
     JOURNAL,
     MAX_ANSWER,
@@ -90,7 +90,7 @@ class PublishedRuns:
                                 status = file.stat(follow_symlinks=False)
                                 changed = max(changed, status.st_mtime_ns)
                                 journals.append(((folder.name, file.name), status.st_size))
-                    yield changed, sorted(journals, key=lambda found: (found[0][1] != RAW, found[0]))
+                    yield changed, sorted(journals, key=lambda found: (found[0][1] != RAW_JOURNAL, found[0]))
 
     def _answer_list(self) -> list[bytes]:
         answer = as_message("list", [[*key, size] for key, size in self.journals().items()])

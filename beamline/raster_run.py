@@ -132,8 +132,8 @@ def resumed_raster(
         return {**planned_position(point), **back}
 
     begun = unfinished.start
-    as_begun = AnalysisSection(follow_k_f=bool(begun.get("follow_k_f")), fit_depth=begun.get("fit_depth"))
-    config = at_step_of(config, unfinished.start).model_copy(update={"analysis": as_begun})
+    analysis = AnalysisSection(follow_k_f=bool(begun.get("follow_k_f")), fit_depth=begun.get("fit_depth"))
+    config = unfinished.as_begun(at_step_of(config, unfinished.start)).model_copy(update={"analysis": analysis})
     objections = Objections(unfinished.start, accept_differences, tell)
     turned = turned_as(config, unfinished.start)
     resumes = {"resumes": unfinished.uid, "resumed_pixels": len(unfinished.done)}

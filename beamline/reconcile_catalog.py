@@ -24,9 +24,9 @@ from microarpes.beamline.catalog_listing import list_entries
 from microarpes.beamline.catalog_server import CatalogServer, add_options, does_not_answer, server_of
 from microarpes.beamline.catalog_turn import only_follower
 from microarpes.beamline.catalog_writer import RunWriter
-from microarpes.beamline.journal import JournalError, start_of
+from microarpes.beamline.journal import RAW_JOURNAL, JournalError, start_of
 from microarpes.beamline.journal_lock import is_being_written
-from microarpes.beamline.orphans import CLOSED_FROM, RAW
+from microarpes.beamline.orphans import CLOSED_FROM
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def reconcile(client: Any, directory: Path, *, on_server: bool = False, but: str
 
 def _left_journals(directory: Path, but: str) -> Iterator[tuple[Path, Path, str]]:
     """Yield folder, journal and uid of every run that nobody is taking, those of its fits after the raw one."""
-    for raw in sorted(directory.glob(f"*/{RAW}")):
+    for raw in sorted(directory.glob(f"*/{RAW_JOURNAL}")):
         folder = raw.parent
         others = sorted(path for path in folder.glob("*.journal") if path != raw)
         if folder.name == but or any(is_being_written(path) for path in (raw, *others)):

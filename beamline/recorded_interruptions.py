@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microarpes.beamline.engine import RAW_JOURNAL
-from microarpes.beamline.journal import read_documents
+from microarpes.beamline.journal import RAW_JOURNAL, read_documents
 from microarpes.plans.guard_limits import GuardLimits, refused_value
 from microarpes.plans.interruptions import HOLD, OPERATOR, PLAN, STREAM
 from microarpes.sim.recorded_environment import Change

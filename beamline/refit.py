@@ -26,9 +26,8 @@ from microarpes.beamline.chunk_fit import (
 )
 from microarpes.beamline.combined_chunks import CombineJob
 from microarpes.beamline.combined_run import CombinedRun, combined_lines
-from microarpes.beamline.engine import RAW_JOURNAL
 from microarpes.beamline.fit_policy import checked_policy
-from microarpes.beamline.journal import read_documents
+from microarpes.beamline.journal import RAW_JOURNAL, read_documents
 from microarpes.beamline.journal_chunks import CHUNK_EVENTS, JournalChunks, RunChunks
 from microarpes.beamline.moved_windows import check_windows, fermi_edge_sources, frame_path, open_frames, parse_window
 from microarpes.beamline.refit_ageing import AgedRun, aged_run, correction_lines

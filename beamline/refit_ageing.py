@@ -11,7 +11,7 @@ from microarpes.analysis.ageing import ageing_of
 from microarpes.analysis.ageing_correction import AgeingCorrection, NothingToCorrectError, ageing_correction
 from microarpes.analysis.gap_documents import DerivedRun, Emit
 from microarpes.beamline.control_fits import read_looks
-from microarpes.beamline.engine import GAP_JOURNAL
+from microarpes.beamline.journal import GAP_JOURNAL
 from microarpes.beamline.refit_calibration import RefitRefused
 from microarpes.beamline.run_chain import chain_folders, read_start
 

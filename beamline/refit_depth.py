@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from microarpes.analysis.depth_shift import DepthShift, depth_shift
-from microarpes.beamline.engine import GAP_JOURNAL
-from microarpes.beamline.journal import start_of
+from microarpes.beamline.journal import GAP_JOURNAL, start_of
 from microarpes.beamline.refit_outcome import refitted_map
 
 Document = dict[str, Any]

@@ -13,8 +13,7 @@ import numpy as np
 
 from microarpes.analysis.calibration import Calibration
 from microarpes.beamline.control_fits import looks_of_map
-from microarpes.beamline.engine import GAP_JOURNAL, RAW_JOURNAL
-from microarpes.beamline.journal import read_documents, start_of
+from microarpes.beamline.journal import GAP_JOURNAL, RAW_JOURNAL, read_documents, start_of
 from microarpes.beamline.stored_run import StoredRun
 
 Document = dict[str, Any]

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from microarpes.beamline.engine import FRAME_FILE
 from microarpes.beamline.guarded_hdf5 import TEXTS, own_dataset
+from microarpes.beamline.journal import FRAME_FILE
 from microarpes.beamline.moved_windows import open_frames
 from microarpes.beamline.recording_format import RecordingError
 from microarpes.beamline.report_material import (

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from microarpes.analysis.event_fit import EventFitter, RunLayout
 from microarpes.analysis.results import GapFit
-from microarpes.beamline.engine import RAW_JOURNAL
-from microarpes.beamline.journal import read_documents
+from microarpes.beamline.journal import RAW_JOURNAL, read_documents
 from microarpes.beamline.report_material import MINUS, Figure, Material, Section, Table, number
 from microarpes.beamline.stored_figures import fitted
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from microarpes.beamline.engine import RAW_JOURNAL
-from microarpes.beamline.journal import stream_events
+from microarpes.beamline.journal import RAW_JOURNAL, stream_events
 from microarpes.beamline.journal_lock import is_being_written
 from microarpes.beamline.repeats import series_of
 from microarpes.beamline.run_chain import read_chain
@@ -23,6 +22,9 @@ from microarpes.plans.control_looks import LooksBefore
 from microarpes.plans.landmark_imaging import LookBefore
 from microarpes.plans.limits import GateLimits
 from microarpes.plans.shapes import Shape, shape_of
+
+if TYPE_CHECKING:
+    from microarpes.beamline.config import Config
 
 Document = Mapping[str, Any]
 #: Axes that a raster leaves where they are.
@@ -92,6 +94,13 @@ class Unfinished:
     def limits(self) -> GateLimits:
         """The gate's limits."""
         return GateLimits(**self.start["gate"])
+
+    def as_begun(self, config: Config) -> Config:
+        """Return a configuration with region, windows and E_F of the raster: momenta are said of these."""
+        edge = float(np.mean(self.calibration["ef"]))
+        calibration = config.calibration.model_copy(update={"fermi_energy": edge})
+        begun = {"region": self.region, "windows": self.windows, "calibration": calibration}
+        return config.model_copy(update=begun)
 
 
 def find_unfinished(folder: Path) -> Unfinished:

@@ -18,8 +18,7 @@ from typing import Any
 
 from microarpes.beamline.config_sections import RetentionSection
 from microarpes.beamline.doctor import examine
-from microarpes.beamline.engine import FRAME_FILE, RAW_JOURNAL
-from microarpes.beamline.journal import JournalError, read_documents, start_of
+from microarpes.beamline.journal import FRAME_FILE, RAW_JOURNAL, JournalError, read_documents, start_of
 from microarpes.beamline.journal_lock import lock_for_writing
 from microarpes.beamline.removed_frames import RECORD, RemovedFrames, read_removed, sync_folder, write_removed
 from microarpes.beamline.stored_run import NoSuchRun

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from microarpes.analysis import GapMap
-from microarpes.beamline.engine import RAW_JOURNAL
-from microarpes.beamline.journal import read_documents
+from microarpes.beamline.journal import RAW_JOURNAL, read_documents
 from microarpes.beamline.stored_run import NoSuchRun, StoredRun, live_fits, read_run
 
 Document = dict[str, Any]

@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from microarpes.beamline.engine import RAW_JOURNAL
-from microarpes.beamline.journal import start_of
+from microarpes.beamline.journal import RAW_JOURNAL, start_of
 from microarpes.beamline.stored_run import NoSuchRun
 
 

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microarpes.beamline.engine import GAP_JOURNAL
-from microarpes.beamline.journal import stream_events
+from microarpes.beamline.journal import GAP_JOURNAL, stream_events
 from microarpes.beamline.pixel_classes import OUTSIDE
 from microarpes.beamline.planned import planned_mask
 from microarpes.beamline.report import MapPicture

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from microarpes.analysis import GapMap
 from microarpes.beamline.config import simulated_config
-from microarpes.beamline.engine import GAP_JOURNAL, RAW_JOURNAL
-from microarpes.beamline.journal import read_documents, start_of
+from microarpes.beamline.journal import GAP_JOURNAL, RAW_JOURNAL, read_documents, start_of
 from microarpes.plans.interruptions import STREAM as INTERRUPTIONS
 
 Document = dict[str, Any]

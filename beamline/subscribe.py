@@ -16,8 +16,7 @@ from typing import Any
 
 from microarpes.beamline.asked_publisher import TIMEOUT, NoAnswer, Publisher
 from microarpes.beamline.copied_journal import CopiedJournal
-from microarpes.beamline.journal import JournalError
-from microarpes.beamline.orphans import RAW
+from microarpes.beamline.journal import RAW_JOURNAL, JournalError
 from microarpes.beamline.remote import (
     MAX_ANSWER,
     VERSION,
@@ -108,7 +107,7 @@ class Subscriber:
         for each in found:
             match each:
                 case [str(run), str(journal), int(size)] if is_key(run, journal):
-                    if journal == RAW or not self._raw_only:
+                    if journal == RAW_JOURNAL or not self._raw_only:
                         self._sizes[run, journal] = size
         self._lacking = [key for key, size in self._sizes.items() if key not in self._open and self._lacks(key, size)]
 

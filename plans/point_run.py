@@ -27,6 +27,7 @@ from microarpes.plans.prepared import prepare_region
 from microarpes.plans.reference_measurement import resting_place
 from microarpes.plans.run_of_points import run_of_points
 from microarpes.plans.take_point import MsgGenerator, PointTaker, come_to_rest
+from microarpes.plans.targets import angles_there
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ def point_run(
         **prepared.document,
         **described,
         "guards": guards.document(),
-        **at_angles(station.manipulator.angles()),
+        **at_angles(angles_there(station.manipulator.angles(), requests[0] if requests else {})),
         **(md or {}),
     }
     run = run_of_points(

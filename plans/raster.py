@@ -27,7 +27,7 @@ from microarpes.plans.run_of_points import run_of_points
 from microarpes.plans.shapes import Shape
 from microarpes.plans.start_document import raster_document
 from microarpes.plans.take_point import MsgGenerator, PointTaker
-from microarpes.plans.targets import Target, planned_position
+from microarpes.plans.targets import Target, angles_there, planned_position
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,8 @@ def gap_raster(
     storage_error : callable, optional
         Returns why documents cannot be stored now, or None; asked before every exposure.
     at_angles : callable, optional
-        Returns what else the start document says at polar, tilt and azimuth (deg): the beam's footprint, momenta.
+        Returns what else the start document says at polar, tilt and azimuth (deg) of the first pixel: the beam's
+        footprint, momenta.
     flat_field : FlatField, optional
         Of the detector in this region: its mean over each window goes into the calibration record, and all of it into
         the frame file. A sweep averages it out: then it is not asked for.
@@ -153,7 +154,9 @@ def gap_raster(
         start |= {"plan_name": "gap_fly", "fly": describe(station, shape, pace)}
     guards, log = guards or Guards(), interruptions or InterruptionLog()
     start["guards"] = guards.document()
-    start |= {**at_angles(station.manipulator.angles()), **(md or {})}
+    # A resumed raster turns axes back that have been turned since: those angles are meant, and nothing has moved yet.
+    angles = angles_there(station.manipulator.angles(), target(rows[0][0]) if rows else {})
+    start |= {**at_angles(angles), **(md or {})}
     outlook = estimate(station, rows, prepared.exposure, directory, start.get("beam", {}))
     if problems := [*objections(start), *outlook.refusals]:
         raise ValueError("; ".join(problems))

@@ -106,6 +106,16 @@ class Reference(BaseModel):
         found = {name: getattr(self, name) for name in ("x", "y", "z", "polar", "tilt", "azimuth")}
         return {name: float(value) for name, value in found.items() if value is not None}
 
+    def out_of_reach(self, station: EndStation) -> list[str]:
+        """Return why no axis may go there now; an empty list allows it. Nothing moves."""
+        problems = []
+        for name, position in self.position.items():
+            try:
+                station.manipulator.axes[name].check_value(position)
+            except ValueError as error:
+                problems.append(f"reference {self.name}: {error}")
+        return problems
+
     def refusals(self, station: EndStation, grid: RasterGrid, spot: float = 0.0) -> list[str]:
         """Return why it cannot be the reference of a raster here; an empty list allows it. Nothing moves.
 
@@ -117,12 +127,7 @@ class Reference(BaseModel):
         spot : float, um
             How far beyond its pixels the beam of a raster reaches.
         """
-        problems = []
-        for name, position in self.position.items():
-            try:
-                station.manipulator.axes[name].check_value(position)
-            except ValueError as error:
-                problems.append(f"reference {self.name}: {error}")
+        problems = self.out_of_reach(station)
         area = {
             name: (min(line.start, line.stop) - spot, max(line.start, line.stop) + spot)
             for name, line in (("x", grid.x), ("y", grid.y))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from microarpes.devices.sample_geometry import SampleGeometry
 from microarpes.plans.grid import RasterPoint
@@ -17,6 +17,17 @@ Target = Callable[[RasterPoint], Mapping[str, float]]
 def planned_position(point: RasterPoint) -> Mapping[str, float]:
     """Return where a pixel is planned, axis to um."""
     return {"x": point.x, "y": point.y}
+
+
+def angles_there(now: Sequence[float], target: Mapping[str, float]) -> list[float]:
+    """Return polar, tilt and azimuth (deg) where a target asks for them; those of now that it leaves as they are.
+
+    Examples
+    --------
+    >>> angles_there((15.0, 0.0, 0.2), {"x": 10.0, "polar": 9.425})
+    [9.425, 0.0, 0.2]
+    """
+    return [float(target.get(name, angle)) for name, angle in zip(ANGLES, now, strict=True)]
 
 
 class TurnedTargets:

@@ -84,10 +84,8 @@ def _truth(option: str) -> Truth:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _OneLineParser(
-        prog="python -m microarpes.sim", description="A simulated micro-ARPES beamline behind Channel Access."
-    )
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = _OneLineParser(prog=prog, description="A simulated micro-ARPES beamline behind Channel Access.")
     parser.add_argument("--prefix", default="SIM:", help="of every PV (default: %(default)s)")
     parser.add_argument("--seed", type=_seed, default=7, help="of the sample and of all noise (default: %(default)s)")
     parser.add_argument(
@@ -186,13 +184,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str = "python -m microarpes.sim") -> int:
     """Run the program.
 
     Parameters
     ----------
     argv : sequence of str, optional
         Without the program's name.
+    prog : str
+        What was typed to start it, for help and errors.
 
     Returns
     -------
@@ -200,7 +200,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit status: 0 after SIGTERM, Ctrl-C or ``--list-pvs``; 2 for bad arguments; 1 when the server cannot run.
     """
     try:
-        arguments = _parser().parse_args(argv)
+        arguments = _parser(prog).parse_args(argv)
     except SystemExit as exit_:
         return int(exit_.code or 0)
     if arguments.list_pvs:

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from small_run import ENERGIES, WINDOWS, raw_documents, write_frames, write_journal
 
+from microarpes.beamline import journal
 from microarpes.beamline.catalog import open_catalog
 from microarpes.beamline.doctor import doctor_of, examine
 from microarpes.beamline.follow_catalog import follow_run
-from microarpes.beamline.journal import end_of_records, read_documents
+from microarpes.beamline.journal import JournalWriter, end_of_records, read_documents
 
 
 @pytest.fixture
@@ -43,6 +44,16 @@ def test_a_torn_journal_is_cut_where_its_last_whole_record_ends(whole):
     assert (left, journal.stat().st_size) == (0, size)
     assert str(list(read_documents(journal))) == str(documents)
     assert end_of_records(journal) == size
+
+
+def test_a_journal_that_grows_while_it_is_looked_at_is_not_taken_for_torn(whole):
+    path = whole.folder / "gap.journal"
+    writer = JournalWriter(path)
+    with open(path, "ab") as file:
+        file.write(b"\x10\x00\x00\x00half a record")
+    assert told(whole)[1] == 0
+    writer.close()
+    assert told(whole)[1] == 1
 
 
 def test_what_a_dead_process_left_is_removed_only_when_asked(whole):
@@ -80,7 +91,7 @@ def test_a_run_that_cannot_be_read_is_told_of_and_the_others_are_looked_at(whole
     assert examine(other.folder).summary == "cannot be read"
 
 
-def test_a_run_that_the_catalog_lost_is_put_back_from_its_journal(tmp_path):
+def test_a_run_that_the_catalog_lost_is_put_back_from_its_journal(tmp_path, monkeypatch):
     run = str(uuid.uuid4())
     folder = tmp_path / run
     folder.mkdir()
@@ -93,5 +104,9 @@ def test_a_run_that_the_catalog_lost_is_put_back_from_its_journal(tmp_path):
     said, left = doctor_of(tmp_path, [], frames=False, repair=False)
     assert (left, f"run {run} is not there; {run[:8]}/raw.journal holds it" in said) == (1, True)
     assert doctor_of(tmp_path, [], frames=False, repair=True)[1] == 0
+    readings, records = [], journal._Records
+    monkeypatch.setattr(journal, "_Records", lambda path: readings.append(path) or records(path))
     said, left = doctor_of(tmp_path, [], frames=False, repair=False)
     assert (left, "holds what 1 journals hold" in said) == (0, True)
+    # for what it holds, its torn end and the catalog alike: of thousands of runs that is what takes the time
+    assert readings == [folder / "raw.journal"]

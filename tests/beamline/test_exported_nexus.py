@@ -134,6 +134,28 @@ def test_maps_and_spectra_are_those_of_the_run(exported, fitted_raster):
         assert text(file["entry/fit/model"]) == "norman"
 
 
+def test_temperatures_of_surface_and_sensor_stand_in_the_records_of_references_that_told_them(own_raster):
+    # a reference of known resolution whose edge is too sharp to tell more than a limit
+    own_raster.records[1] |= {
+        "edge_assumed": "resolution", "sensor_temperature": 10.0, "sensor_temperature_error": 0.5,
+        "edge_temperature": np.nan, "edge_temperature_error": np.nan, "edge_temperature_limit": 14.0,
+    }  # fmt: skip
+    own_raster.write(own_raster.documents())
+    with h5py.File(export_run(own_raster.directory, "-1")) as file:
+        records = file["entry/calibration"]
+        found = {name: records[name][:] for name in records if "temperature" in name}
+        assert {records[name].attrs["units"] for name in found} == {"K"}
+        assert list(records["edge_assumed"].asstr()) == ["", "resolution"]
+        assert list(records["resolution"][:]) == [0.010, 0.010]
+    nan = np.nan
+    expected = {  # the record that the run began with is of no edge
+        "temperature": [10.0, 10.0], "temperature_error": [0.5, 0.5],
+        "sensor_temperature": [nan, 10.0], "sensor_temperature_error": [nan, 0.5],
+        "edge_temperature": [nan, nan], "edge_temperature_error": [nan, nan], "edge_temperature_limit": [nan, 14.0],
+    }  # fmt: skip
+    np.testing.assert_equal(found, {name: np.array(values) for name, values in expected.items()})
+
+
 def assert_is_the_gap_map(signal, units, axes, fitted_raster):
     dataset = open_run(fitted_raster.folder).to_xarray(edcs=False)
     np.testing.assert_array_equal(signal, dataset["gap"])

@@ -6,6 +6,7 @@ import copy
 
 import pytest
 
+from microarpes.beamline.at_angles import at_angles
 from microarpes.beamline.config import simulated_config
 from microarpes.beamline.journal import MAGIC, JournalError, JournalWriter, encode_record, read_documents
 from microarpes.beamline.map_planes import fit_journals
@@ -75,6 +76,18 @@ def test_it_is_resumed_with_the_region_windows_gate_and_place_it_had(tmp_path):
     assert left.limits == CONFIG.gate
     assert left.held == {"z": 0.0, "polar": 9.425, "tilt": 0.0, "azimuth": 0.0}
     assert left.described == {"sample": {"id": "flake 3"}}
+
+
+def test_its_momenta_are_those_of_its_own_windows_and_edge_whatever_the_configuration_has_now(tmp_path):
+    folder = write(tmp_path, "r-1", [0, 1])
+    # another window, at another photon energy: 44 eV less in E_F make momenta that are a quarter shorter
+    calibration = CONFIG.calibration.model_copy(update={"fermi_energy": 51.6})
+    now = CONFIG.model_copy(update={"windows": CONFIG.windows[1:], "calibration": calibration})
+    found, begun = (
+        at_angles(each, (9.425, 0.0, 0.0))["momentum"] for each in (find_unfinished(folder).as_begun(now), CONFIG)
+    )
+    assert {key: pytest.approx(value) for key, value in begun.items()} == found
+    assert len(at_angles(now, (9.425, 0.0, 0.0))["momentum"]["kx"]) == 1
 
 
 def test_it_is_resumed_with_the_last_calibration_it_had(tmp_path):

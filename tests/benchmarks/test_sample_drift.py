@@ -105,8 +105,7 @@ def judged(folder, rate, began):
 
     `rate` is that of the sample's drift along x, um/h, since the time `began`, s.
     """
-    from microarpes.beamline.engine import RAW_JOURNAL
-    from microarpes.beamline.journal import stream_events
+    from microarpes.beamline.journal import RAW_JOURNAL, stream_events
     from microarpes.beamline.stored_run import read_run
     from microarpes.sim.sample import Sample
 

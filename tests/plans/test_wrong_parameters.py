@@ -11,8 +11,8 @@ import pytest
 
 from microarpes.beamline.cli import main
 from microarpes.beamline.config import ConfigError, simulated_config, simulated_text
-from microarpes.beamline.engine import RAW_JOURNAL, RunJournals
-from microarpes.beamline.journal import JournalWriter
+from microarpes.beamline.engine import RunJournals
+from microarpes.beamline.journal import RAW_JOURNAL, JournalWriter
 from microarpes.beamline.outlook import agreed
 from microarpes.devices.axis import Axis
 from microarpes.devices.motor_settings import MotorSettings
@@ -21,6 +21,7 @@ from microarpes.plans import estimate as estimates
 from microarpes.plans.estimate import estimate
 from microarpes.plans.grid import Line, RasterGrid
 from microarpes.plans.limits import GateLimits
+from microarpes.plans.point_run import point_run
 from microarpes.plans.preflight import RESERVED, check_metadata
 from microarpes.plans.raster import gap_raster
 from microarpes.plans.shapes import SHAPES, LineScan, Mask, PointList, Polygon, Spiral, Union
@@ -97,6 +98,34 @@ def test_what_is_right_comes_to_its_first_message_which_sets_the_region(tmp_path
     station = StillStation()
     message = begin(station, tmp_path, shape, md={"sample": {"id": "Bi2212"}})
     assert (message.command, message.obj) == ("set", station.analyser)
+
+
+@pytest.mark.parametrize("run", ["raster", "points"])
+def test_the_start_document_is_told_of_the_angles_of_the_measurement_and_not_of_those_before_the_axes_move(
+    tmp_path, run
+):
+    # A resumed raster turns back an axis that somebody has turned; the alignment goes to the polar angle it is given.
+    station, told = StillStation(), []
+    station.manipulator.angles = lambda: (15.0, 0.0, 0.2)
+
+    def at_angles(angles):
+        told.append(list(angles))
+        raise ValueError("asked")
+
+    around = {"directory": tmp_path, "at_angles": at_angles}
+    calibration = {"ef": 95.6, "ef_error": 0.001}
+    if run == "raster":
+        plan = gap_raster(
+            station, GRID, REGION, WINDOWS, calibration,
+            target=lambda point: {"x": point.x, "y": point.y, "polar": 2.425}, **around,
+        )  # fmt: skip
+    else:
+        described = {"plan_name": "align_antinode", "num_points": 1}
+        plan = point_run(station, None, [{"polar": 2.425}], REGION, WINDOWS, calibration, described, **around)
+    with pytest.raises(ValueError, match="asked"):
+        list(plan)
+    assert told == [[2.425, 0.0, 0.2]]
+    assert station.told == []
 
 
 #: Number in the list of wrong plan parameters, how the value is made, what the refusal says.

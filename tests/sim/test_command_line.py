@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from microarpes.beamline import cli
 from microarpes.sim.command_line import main
 from microarpes.sim.ioc import list_pvs
 from microarpes.sim.process import free_port, private_environment, running_ioc
@@ -32,6 +33,14 @@ def test_the_pvs_carry_the_prefix_and_include_the_contract():
 def test_list_pvs_prints_one_name_a_line(capsys):
     assert main(["--list-pvs", "--prefix", "Q:"]) == 0
     assert capsys.readouterr().out.splitlines() == list_pvs("Q:")
+
+
+def test_help_and_errors_name_what_was_typed(capsys):
+    for run, name in ((main, "python -m microarpes.sim"), (lambda args: cli.main(["sim", *args]), "microarpes sim")):
+        assert run(["--help"]) == 0
+        assert capsys.readouterr().out.startswith(f"usage: {name} [")
+        assert run(["--seed", "x"]) == 2
+        assert capsys.readouterr().err.startswith(f"{name}: ")
 
 
 @pytest.mark.parametrize(

@@ -154,15 +154,45 @@ def test_missing_process_variables_are_all_listed(microarpes, ioc):
     assert missing == ["SIM:LS999:IN1", "SIM:LS999:OUT1:SP", "SIM:LS999:OUT1:SP_RBV"]
 
 
+#: What a beamline may have beside its devices.
+BESIDE = """
+[reference]
+x = {x}
+y = 0.0
+z = 0.0
+every_rows = 4
+[landmark]
+name = "patch"
+x = -45.0
+y = 35.0
+every_rows = 2
+[control_pixels]
+pixels = [44, 12]
+every_minutes = 20.0
+[guards]
+ring_current = {{ low = 1.0 }}
+temperature = {{ low = 200.0 }}
+shutter = {{ value = "{state}" }}
+count_rate = {{ high = 1e12 }}
+disk = {{ low = 1e-6 }}
+"""
+
+
 def test_check_lists_all_findings_not_the_first(microarpes, ioc):
     text = beyond(simulated_text(), 'hardware_interlock = "none needed: simulated detector"', "")
     text = beyond(text, "fermi_energy = 95.6 ", "fermi_energy = 90.0 ")
     text = beyond(text, "angle_low = 1.59\nangle_high = 1.79", "angle_low = 20.0\nangle_high = 21.0")
+    text += BESIDE.format(x=6000.0, state="Opne") + '[catalog]\nuri = "http://127.0.0.1:9/api/v1"\n'
     (microarpes.folder / "beamline.toml").write_text(text)
-    done = microarpes("check", "--config", "beamline.toml")
+    done = microarpes("check", "--config", "beamline.toml", TILED_API_KEY="")
     assert done.returncode == 1
-    for word in ("hardware_interlock", "fermi_energy = 90 eV", "holds no angle channel", "3 findings"):
+    for word in (
+        "hardware_interlock", "fermi_energy = 90 eV", "holds no angle channel", "TILED_API_KEY is not set",
+        "reference gold: manipulator_x = 6000.0 um is outside the soft limits [-5000, 5000] um of SIM:MANIP:X",
+        "guards.shutter watches SIM:SHUTTER:Pos-Sts: it never shows 'Opne' but ", "6 findings",
+    ):  # fmt: skip
         assert word in done.stderr, done.stderr
+    assert "landmark patch at x = -45 um, y = 35 um" in done.stdout
 
 
 def test_check_lists_every_reason_against_a_region(microarpes, ioc):
@@ -175,10 +205,21 @@ def test_check_lists_every_reason_against_a_region(microarpes, ioc):
         assert word in done.stderr, done.stderr
 
 
-def test_check_of_a_sound_beamline_finds_nothing(microarpes, ioc):
-    (microarpes.folder / "beamline.toml").write_text(simulated_text())
+def test_check_of_a_sound_beamline_finds_nothing_and_tells_of_each_section_that_it_may_have(microarpes, ioc, positions):
+    (microarpes.folder / "beamline.toml").write_text(simulated_text() + BESIDE.format(x=150.0, state="Open"))
     done = microarpes("check", "--config", "beamline.toml")
     assert (done.returncode, done.stderr) == (0, "")
+    told = done.stdout.splitlines()
+    assert [line.split(":")[0].split(" ")[0] for line in told[:-1]] == [
+        "control_pixels", "reference", "landmark", "guards.ring_current", "guards.temperature", "guards.shutter",
+        "guards.count_rate", "guards.disk",
+    ]  # fmt: skip
+    assert "pixels 44, 12, before the first row, each 20 min, after the last" in told[0]
+    assert "at x = 150 um, y = 0 um, z = 0 um, before the first row, before each 4 rows, after the last" in told[1]
+    # the sample is at 10 K, but for the noise of its sensor: that guard answers, and would hold a run now
+    held = told[4].partition("from 200; now it would be held: temperature is ")[2]
+    assert float(held.split(",")[0]) == pytest.approx(10.0, abs=0.5)
+    assert "at 'Open'" in told[5]
 
 
 def test_the_example_configuration_is_valid_toml_with_every_section_explained():

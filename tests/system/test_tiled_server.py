@@ -16,6 +16,8 @@ from small_run import ENERGIES, WINDOWS, derived_documents, raw_documents, write
 from tiled_server import READER, WRITER, TiledServer, postgres, programs
 
 from microarpes.beamline.catalog_compare import difference, journal_content
+from microarpes.beamline.check_sections import look_at_server
+from microarpes.beamline.config import simulated_config
 from microarpes.beamline.follow_catalog import main
 from microarpes.beamline.journal import JournalWriter
 
@@ -155,6 +157,17 @@ def test_without_a_key_or_with_a_wrong_one_it_is_one_line_that_names_the_variabl
         error = capsys.readouterr().err
         assert (error.count("\n"), said in error) == (1, True), error
         assert not key or key not in error
+
+
+def test_check_asks_whether_the_key_may_write_there(served, monkeypatch):
+    server, _ = served
+    config, told = simulated_config().changed(catalog={"uri": server.uri}), []
+    monkeypatch.setenv("TILED_API_KEY", server.new_key(*READER))
+    (found,) = look_at_server(config, told.append)
+    assert "may not write:metadata" in found
+    monkeypatch.setenv("TILED_API_KEY", server.new_key(*WRITER))
+    assert list(look_at_server(config, told.append)) == []
+    assert "answers and takes the key" in told[0]
 
 
 @pytest.mark.soak
