@@ -14,9 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from microarpes.analysis.ageing import ALARM, HOUR, Ageing, Slope
+import numpy as np
+from numpy.typing import ArrayLike
 
-__all__ = ["AgeingCorrection", "NothingToCorrectError", "ageing_correction"]
+from microarpes.analysis.ageing import ALARM, HOUR, Ageing, Slope
+from microarpes.analysis.line_shape import Array
+
+__all__ = ["AgeingCorrection", "NothingToCorrectError", "ageing_correction", "error_in_common"]
 
 
 class NothingToCorrectError(ValueError):
@@ -115,3 +119,36 @@ def ageing_correction(ageing: Ageing, reference_time: float) -> AgeingCorrection
     return AgeingCorrection(
         slope.value, slope.error, beside, trend.told_apart, trend.n, trend.places, float(reference_time)
     )
+
+
+def error_in_common(
+    ageing: Ageing, correction: AgeingCorrection | None, times: ArrayLike, reference_time: float
+) -> Array:
+    """Return what the gaps of a map err by together where the ageing is one standard deviation off what is known of it.
+
+    It is no error of a single pixel: it makes a gradient in time, which is no spread of the sample. Statistics of a map
+    take it as `common`.
+
+    Parameters
+    ----------
+    ageing : Ageing
+        Of the looks at the control pixels.
+    correction : AgeingCorrection or None
+        By which the gaps were corrected. None: a slope that was too small for it may be there all the same.
+    times : array_like, s
+        Of the pixels.
+    reference_time : float, s
+        To which the gaps are brought, or when the map began.
+
+    Returns
+    -------
+    ndarray, shape of `times`, meV
+        Zero where no slope is known from any look.
+    """
+    hours = (np.asarray(times, dtype=np.float64) - reference_time) / HOUR
+    if correction is not None:
+        return np.asarray(correction.error * hours)
+    trend = next((each for each in ageing.trends if each.quantity == "gap"), None)
+    if trend is None or not trend.time.error >= 0:
+        return np.zeros_like(hours)
+    return np.asarray(math.hypot(trend.time.value, trend.time.error) * hours)

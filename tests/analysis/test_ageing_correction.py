@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from microarpes.analysis.ageing import ageing_of
-from microarpes.analysis.ageing_correction import NothingToCorrectError, ageing_correction
+from microarpes.analysis.ageing_correction import NothingToCorrectError, ageing_correction, error_in_common
 
 HOUR = 3600.0
 
@@ -82,3 +82,21 @@ def test_it_is_said_where_time_and_dose_are_one_and_the_same():
     found = ageing_correction(ageing_of(looks(-1.0, pace=(1.0, 1.0))), 1.8e9)
     assert not found.told_apart
     assert not found.beside_dose
+
+
+def test_what_all_gaps_of_a_map_err_by_is_the_error_of_the_slope_times_the_time_since():
+    ageing = ageing_of(looks(-1.0))
+    found = ageing_correction(ageing, 1.8e9)
+    times = 1.8e9 + HOUR * np.array([[0.0, 1.0], [2.0, -1.0]])
+    common = error_in_common(ageing, found, times, 1.8e9)
+    assert common == pytest.approx(found.error * np.array([[0.0, 1.0], [2.0, -1.0]]))
+
+
+def test_an_ageing_that_was_not_seen_may_be_there_as_far_as_the_looks_leave_it_open():
+    ageing = ageing_of(looks(-0.05))
+    with pytest.raises(NothingToCorrectError):
+        ageing_correction(ageing, 1.8e9)
+    (gap,) = (trend.time for trend in ageing.trends if trend.quantity == "gap")
+    (common,) = error_in_common(ageing, None, [1.8e9 + HOUR], 1.8e9)
+    assert common == pytest.approx(np.hypot(gap.value, gap.error))
+    assert error_in_common(ageing_of([]), None, [1.8e9 + HOUR], 1.8e9) == [0.0]

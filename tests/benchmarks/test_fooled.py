@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.stats import binom, chi2, norm
-from simulated_map import Effects, FramesAtHand, SimulatedMap
+from simulated_map import BEGAN, Effects, FramesAtHand, SimulatedMap
 
 from microarpes.analysis import Calibration
+from microarpes.analysis.ageing_correction import error_in_common
 from microarpes.analysis.error_correlation import error_correlation
 from microarpes.analysis.event_fit import EventFitter, RunLayout
 from microarpes.analysis.k_f_verdict import NO_K_F
@@ -84,7 +85,12 @@ class Judged:
         ok = self.status == "ok"
         gap, error = gap_map.joint_delta[ok], gap_map.joint_delta_stderr[ok]
         rate, rate_error = gap_map.joint_gamma1[ok], gap_map.joint_gamma1_stderr[ok]
-        self.constant, self.spread = constant_chi2(gap, error), intrinsic_spread(gap, error)
+        times = np.empty(ok.shape)
+        for when, point, _ in taken.pixels:
+            times.flat[point.pixel] = BEGAN + when
+        # The error of the slope that was taken out paints a gradient of its own.
+        common = error_in_common(self.ageing, self.correction, times[ok], BEGAN)
+        self.constant, self.spread = constant_chi2(gap, error, common), intrinsic_spread(gap, error, common)
         self.correlation = found = corrected_correlation(gap, error, rate, rate_error, rho)
         # Fisher's transform: with some fifty pixels a correlation of -0.4 is no normal deviate, its arctanh is one.
         beyond = abs(np.arctanh(found.observed) - np.arctanh(found.from_errors)) * np.sqrt(found.n - 3.0)
