@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from microarpes.analysis.settings import check_number
 
@@ -82,6 +83,12 @@ class Calibration:
             flux_shift_error=check_number("flux_shift_error", record.get("flux_shift_error", 0.0), "eV", 0.0, 10.0),
             flat_field=_flat_field(record.get("flat_field"), n_window),
         )
+
+    def through(self, factors: ArrayLike | None) -> Calibration:
+        """Return the record with another flat field, shape (n_window, n_energy); itself without one."""
+        if factors is None:
+            return self
+        return replace(self, flat_field=tuple(map(tuple, np.asarray(factors, dtype=np.float64).tolist())))
 
     @property
     def common_error(self) -> float:

@@ -115,7 +115,8 @@ class EventFitter:
         record["calibration_time"] = np.nan if calibration is None else calibration.time
         edc = _edc(data.get("edc"), n_window * layout.repeats, layout.energy_axis.size)
         contrast = record["angular_contrast"]
-        calibration = _through(calibration, data.get("flat_field"))
+        if calibration is not None:
+            calibration = calibration.through(data.get("flat_field"))
         if calibration is None or pixel < 0:
             edc = None
         verdict = Status.BAD_INPUT
@@ -135,12 +136,12 @@ class EventFitter:
             edcs = _beside(data, n_window, layout.energy_axis.size)
             if calibration is not None and edcs is not None:
                 flats = data.get("flat_field_beside", (None, None))
-                beside = [(edc, _through(calibration, flat)) for edc, flat in zip(edcs, flats, strict=True)]
+                beside = [(edc, calibration.through(flat)) for edc, flat in zip(edcs, flats, strict=True)]
                 self._add_error_of_centre(layout, record, beside, _number(data.get("beside_step")))
         return record
 
     def _add_error_of_centre(
-        self, layout: RunLayout, record: dict[str, Any], beside: list[tuple[Array, Calibration | None]], step: float
+        self, layout: RunLayout, record: dict[str, Any], beside: list[tuple[Array, Calibration]], step: float
     ) -> None:
         """Add to the systematic errors what the error of the k_F centre means for the gaps.
 
@@ -264,13 +265,6 @@ def _number(value: Any) -> float:
 
 def _value(fit: GapFit | None, name: str) -> float:
     return float("nan") if fit is None else float(getattr(fit, name))
-
-
-def _through(calibration: Calibration | None, factors: Any) -> Calibration | None:
-    """Return a calibration with the flat field of the rows that were summed, where it is told."""
-    if calibration is None or factors is None:
-        return calibration
-    return replace(calibration, flat_field=tuple(map(tuple, np.asarray(factors, dtype=np.float64).tolist())))
 
 
 def _factors(calibration: Calibration, windows: tuple[int, ...]) -> Array | None:

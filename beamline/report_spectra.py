@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +18,9 @@ from numpy.typing import NDArray
 
 from microarpes.analysis.event_fit import EventFitter, RunLayout
 from microarpes.analysis.results import GapFit
+from microarpes.beamline.followed_windows import FollowedWindows, own_windows
 from microarpes.beamline.journal import RAW_JOURNAL, read_documents
-from microarpes.beamline.report_material import MINUS, Figure, Material, Section, Table, number
+from microarpes.beamline.report_material import MINUS, Document, Figure, Material, Section, Table, number
 from microarpes.beamline.stored_figures import fitted
 
 Floats = NDArray[np.float64]
@@ -93,14 +95,16 @@ def pixel_fits(material: Material) -> list[PixelFit]:
     fitter = EventFitter(str(material.derived.get("model", "norman")), material.derived.get("gamma0", "prior"))
     fits = []
     chosen = chosen_pixels(material)
-    measured = edcs(material, list(chosen.values()))
+    measured = as_fitted(material, list(chosen.values()))
     for place, pixel in chosen.items():
         event = material.run.events[pixel]
-        calibration = material.calibration_at(float(event["time"]))
+        if pixel not in measured:
+            continue
+        calibration = material.calibration_at(float(event["time"])).through(measured[pixel].get("flat_field"))
         joint = fitter.fitter(layout, calibration, tuple(range(len(layout.windows))))
         if joint is None:
             continue
-        counts = measured[pixel]
+        counts = np.array(measured[pixel]["edc"], dtype=np.float64)
         fit = joint.fit_joint(counts, event["data"].get("angular_contrast"))
         energy = 1000.0 * (layout.energy_axis - np.array(calibration.ef)[:, None])
         stored = float(fitted(material.run, "joint_delta").flat[pixel])
@@ -108,25 +112,43 @@ def pixel_fits(material: Material) -> list[PixelFit]:
     return fits
 
 
-def edcs(material: Material, pixels: list[int]) -> dict[int, Floats]:
-    """Return the EDCs of some pixels, ``[n_window, n_energy]``, from the journal if a lean run lacks them."""
+def as_fitted(material: Material, pixels: list[int]) -> dict[int, Document]:
+    """Return the data of the events of some pixels as they were fitted: ``edc``, ``flat_field`` of windows that moved.
+
+    A lean run has no EDCs, and those of windows that followed k_F are summed again from the frames; then the journal of
+    the run is read. A pixel of a run that it resumes, or without a frame, is left out.
+    """
     events = {pixel: material.run.events[pixel] for pixel in pixels}
-    found = {pixel: event["data"]["edc"] for pixel, event in events.items() if "edc" in event["data"]}
-    wanted = {event["uid"]: pixel for pixel, event in events.items() if pixel not in found}
-    if wanted:
+    wanted = {event["uid"]: pixel for pixel, event in events.items()}
+    if material.derived.get("follow_k_f"):
+        return _summed_again(material, wanted)
+    if all("edc" in event["data"] for event in events.values()):
+        return {pixel: event["data"] for pixel, event in events.items()}
+    documents = read_documents(material.run.folder / RAW_JOURNAL)
+    return {wanted[doc["uid"]]: doc["data"] for name, doc in documents if name == "event" and doc["uid"] in wanted}
+
+
+def _summed_again(material: Material, wanted: dict[str, int]) -> dict[int, Document]:
+    """Return pixel and data of some events, by uid, in windows that followed k_F."""
+    found: dict[int, Document] = {}
+    with contextlib.closing(FollowedWindows(material.run.folder)) as followed:
         for name, doc in read_documents(material.run.folder / RAW_JOURNAL):
-            if name == "event" and doc["uid"] in wanted:
-                found[wanted[doc["uid"]]] = doc["data"]["edc"]
-    return {pixel: np.array(counts, dtype=np.float64) for pixel, counts in found.items()}
+            is_pixel = name == "event" and "pixel" in doc["data"]
+            if is_pixel and doc["uid"] not in wanted:
+                continue
+            moved = followed(name, doc)
+            if is_pixel:
+                found[wanted[doc["uid"]]] = moved["data"]
+    return found
 
 
 def spectra(material: Material) -> Section | None:
     """Draw the chosen pixels and tell their numbers; None where no pixel has a gap."""
     title = "Best, median and worst fit"
-    if material.derived.get("edc_source") == "frames" or material.derived.get("follow_k_f"):
-        return Section(title, ["The windows were moved: their EDCs are in the frames, not in the events."])
     if "original_run_uids" in material.derived:
         return Section(title, ["The gaps are of several runs; the EDCs of each are in its own report."])
+    if own_windows({"windows": material.start["windows"], **material.derived}) != own_windows(material.start):
+        return Section(title, ["The windows are not the run's own: their EDCs are in the frames, not in the events."])
     fits = pixel_fits(material)
     if not fits:
         return None

@@ -40,6 +40,7 @@ from microarpes.beamline.refit import RefitFailed, refit_run
 from microarpes.beamline.refit_outcome import refitted_map, truth_of
 from microarpes.beamline.report_k_f import k_f_centres
 from microarpes.beamline.report_material import gather
+from microarpes.beamline.report_spectra import pixel_fits
 from microarpes.beamline.run_metadata import start_metadata
 from microarpes.beamline.stored_figures import gap_figures
 from microarpes.beamline.stored_run import read_run
@@ -235,6 +236,12 @@ def told(streamed, tmp_path_factory):
     if (folder / "live.journal").exists():
         (folder / "live.journal").replace(folder / "gap.journal")
     return folder
+
+
+def test_the_report_draws_the_spectra_of_the_windows_where_they_lay_with_the_fits_that_are_stored(told):
+    fits = pixel_fits(gather(read_run(told), {}))
+    assert [one.place for one in fits] == ["best", "median", "worst"]
+    assert [one.fit.delta for one in fits] == [one.stored for one in fits]
 
 
 def test_the_page_has_a_map_of_the_centre_where_windows_follow_and_only_there(told, raster):
