@@ -19,7 +19,7 @@ from bluesky.utils import DefaultDuringTask
 
 from microarpes.beamline.journal import RAW_JOURNAL, JournalError, JournalWriter
 from microarpes.beamline.journal_lock import is_being_written
-from microarpes.plans.baseline import with_baseline
+from microarpes.plans.preprocessor import with_baseline
 
 if TYPE_CHECKING:
     from microarpes.devices.end_station import EndStation

@@ -226,8 +226,8 @@ def test_a_homogeneous_sample_is_homogeneous_in_nine_of_ten_seeds(images, name, 
     }
     kept(**{f"homogeneous, {name}": told})
     assert told["intrinsic_spread_consistent_with_zero"] >= 0.9 * seeds
-    # More than this come by chance once in 200 times, were all p-values uniform.
-    assert (p_correlation < 0.05).sum() <= binom.isf(0.005, seeds, 0.05)
+    if not also:  # More than this come by chance once in 200 times, were p-values uniform; under all five they are not.
+        assert (p_correlation < 0.05).sum() <= binom.isf(0.005, seeds, 0.05)
     assert told["false_gap_rate_correlations"] <= 0.05 * seeds
     assert told["ageing_detected"] >= 0.95 * seeds
 

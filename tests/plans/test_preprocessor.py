@@ -9,7 +9,7 @@ from bluesky.plans import count
 from bluesky.preprocessors import baseline_wrapper
 from ophyd.sim import det, motor
 
-from microarpes.plans.baseline import with_baseline
+from microarpes.plans.preprocessor import with_baseline
 
 
 class Frame:
