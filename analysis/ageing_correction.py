@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from microarpes.analysis.ageing import ALARM, HOUR, Ageing, Slope
+from microarpes.analysis.ageing import ALARM, HOUR, Ageing, AgeingTrend, Slope
 from microarpes.analysis.line_shape import Array
 
 __all__ = ["AgeingCorrection", "NothingToCorrectError", "ageing_correction", "error_in_common"]
@@ -103,8 +103,7 @@ def ageing_correction(ageing: Ageing, reference_time: float) -> AgeingCorrection
     NothingToCorrectError
         The slope is not known, or not more than `ALARM` sigma: a correction would be noise.
     """
-    trend = next((each for each in ageing.trends if each.quantity == "gap"), None)
-    if trend is None or not trend.time.error >= 0:
+    if (trend := _trend_of_gap(ageing)) is None:
         raise NothingToCorrectError(
             "no control pixel has a gap in two looks at different times: its slope is not known"
         )
@@ -148,7 +147,12 @@ def error_in_common(
     hours = (np.asarray(times, dtype=np.float64) - reference_time) / HOUR
     if correction is not None:
         return np.asarray(correction.error * hours)
-    trend = next((each for each in ageing.trends if each.quantity == "gap"), None)
-    if trend is None or not trend.time.error >= 0:
+    if (trend := _trend_of_gap(ageing)) is None:
         return np.zeros_like(hours)
     return np.asarray(math.hypot(trend.time.value, trend.time.error) * hours)
+
+
+def _trend_of_gap(ageing: Ageing) -> AgeingTrend | None:
+    """Return how the gap of the control pixels changes; None where no slope against time is known."""
+    known = (each for each in ageing.trends if each.quantity == "gap" and each.time.error >= 0)
+    return next(known, None)
